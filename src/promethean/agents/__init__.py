@@ -1,0 +1,1 @@
+"""Roles, model providers and memory. An agent is a sensor with latency."""

@@ -1,0 +1,1 @@
+"""The vocabulary: instruments, candles, orders, events, errors, registry."""

@@ -1,0 +1,71 @@
+"""One tree for everything that can go wrong outside our own code.
+
+An expected answer is a returned value, not an exception; our own mistakes are assertions (STYLE section 6).
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+
+
+class PrometheanError(Exception):
+    """The world failed, or the set-up is wrong."""
+
+
+class ConfigError(PrometheanError):
+    """The set-up is wrong; raised before anything starts.  The command line answers with exit status 2."""
+
+
+class StoreError(PrometheanError):
+    """A database or a file of ours cannot be read or written."""
+
+
+class JournalTamperedError(StoreError):
+    """A journal row was edited, removed or inserted: the hash chain does not hold.
+
+    stream:   name of the stream.
+    sequence: number of the first row that does not fit.
+    """
+
+    def __init__(self, stream: str, sequence: int, what: str) -> None:
+        super().__init__(f"journal stream {stream} is damaged at row {sequence}: {what}")
+        self.stream = stream
+        self.sequence = sequence
+
+
+class LeaseLostError(StoreError):
+    """Another process took this account over; nothing of ours may be written for it any more."""
+
+
+class VaultError(StoreError):
+    """A secret cannot be encrypted or decrypted: wrong or damaged key, moved or edited ciphertext."""
+
+
+class VenueError(PrometheanError):
+    """A venue or a market data service failed."""
+
+
+class RateLimitedError(VenueError):
+    """The venue asks us to wait."""
+
+    def __init__(self, message: str, retry_after_s: float) -> None:
+        super().__init__(message)
+        self.retry_after_s = retry_after_s
+
+
+class OrderOutcomeUnknownError(VenueError):
+    """An order was sent and no readable answer came back.  Look it up by its client id; never just send again."""
+
+
+class FeedError(PrometheanError):
+    """A market feed cannot deliver: no network, no such file, unreadable data."""
+
+
+def unknown_name(kind: str, name: str, known: Iterable[str]) -> str:
+    """One sentence for a name that does not exist, with the closest names that do."""
+    names = sorted(known)
+    close = difflib.get_close_matches(name, names, n=3, cutoff=0.5)
+    if close:
+        return f"unknown {kind} {name!r}; did you mean {', '.join(map(repr, close))}?"
+    return f"unknown {kind} {name!r}; known: {', '.join(names) or 'none'}"

@@ -1,0 +1,1 @@
+"""The main path as a pure function: step, state, decide."""

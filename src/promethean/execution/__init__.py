@@ -1,0 +1,1 @@
+"""From an approved intent to orders: brackets and algorithms."""

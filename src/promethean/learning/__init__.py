@@ -1,0 +1,1 @@
+"""Trained models, their training and deployment."""

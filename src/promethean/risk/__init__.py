@@ -1,0 +1,1 @@
+"""Limits, controls, sizing and breakers. Pure functions that fail closed."""

@@ -1,0 +1,1 @@
+"""The imperative shell: runner, sender, feeds, clock, supervision, telemetry."""

@@ -1,0 +1,1 @@
+"""News, on-chain, macro and other outside data."""

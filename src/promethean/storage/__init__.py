@@ -1,0 +1,1 @@
+"""PostgreSQL, the journal, the vault, the market store."""

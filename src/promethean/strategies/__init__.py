@@ -1,0 +1,1 @@
+"""Signals and exits: what a strategy file can name."""

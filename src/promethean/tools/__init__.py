@@ -1,0 +1,1 @@
+"""Everything the platform can be asked: one catalogue for all doors."""
