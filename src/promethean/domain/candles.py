@@ -1,0 +1,194 @@
+"""Candles: one row, and the series of them that strategies read."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from typing import Any, TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+
+from promethean.domain.errors import ConfigError, unknown_name
+from promethean.domain.ids import InstrumentId
+from promethean.domain.instants import NS_PER_S
+
+FloatArray: TypeAlias = NDArray[np.float64]
+IntArray: TypeAlias = NDArray[np.int64]
+
+TIMEFRAMES_S = {
+    "1m": 60, "3m": 180, "5m": 300, "15m": 900, "30m": 1800, "1h": 3600, "2h": 7200, "4h": 14_400,
+    "6h": 21_600, "8h": 28_800, "12h": 43_200, "1d": 86_400, "1w": 604_800,
+}  # fmt: skip
+
+
+def timeframe_ns(timeframe: str) -> int:
+    """Length of a timeframe.  Raises ConfigError naming the closest known one."""
+    try:
+        return TIMEFRAMES_S[timeframe] * NS_PER_S
+    except KeyError:
+        raise ConfigError(unknown_name("timeframe", timeframe, TIMEFRAMES_S)) from None
+
+
+@dataclass(frozen=True, slots=True)
+class Candle:
+    """What traded in `[open_time, close_time)`; known at its close, never before.
+
+    open, high, low, close: quote units per base unit.  volume: base units.
+    """
+
+    instrument: InstrumentId
+    timeframe: str
+    open_time_ns: int
+    close_time_ns: int
+    open: float
+    high: float
+    low: float
+    close: float
+    volume: float
+
+    def __post_init__(self) -> None:
+        # One chained comparison is false for NaN as well; it is on the path of every candle.
+        if not (0.0 < self.low <= self.open <= self.high < math.inf and self.low <= self.close <= self.high):
+            raise ValueError(f"not a candle: open, close outside low..high, or a price not above zero: {self}")
+        if not 0.0 <= self.volume < math.inf or self.close_time_ns <= self.open_time_ns:
+            raise ValueError(f"not a candle: negative volume or no duration: {self}")
+
+
+class _Columns:
+    """Storage that series share.  Rows below `used` never change, so an older series stays what it was."""
+
+    __slots__ = ("capacity", "close", "high", "low", "open", "open_time", "used", "volume")
+
+    def __init__(self, capacity: int) -> None:
+        self.capacity = capacity
+        self.used = 0
+        self.open_time: IntArray = np.empty(capacity, np.int64)
+        self.open: FloatArray = np.empty(capacity)
+        self.high: FloatArray = np.empty(capacity)
+        self.low: FloatArray = np.empty(capacity)
+        self.close: FloatArray = np.empty(capacity)
+        self.volume: FloatArray = np.empty(capacity)
+
+
+class CandleSeries:
+    """Closed candles of one instrument and timeframe, oldest first; a value: appending gives a new series.
+
+    Appending is amortised constant time: series share their storage, and at most `keep` .. 2 x `keep` candles are held.
+    """
+
+    __slots__ = ("_columns", "_start", "_stop", "keep")
+
+    def __init__(self, keep: int = 5000) -> None:
+        if keep < 1:
+            raise ValueError(f"a series keeps at least one candle, not {keep}")
+        self.keep = keep
+        self._columns = _Columns(2 * keep)
+        self._start = 0
+        self._stop = 0
+
+    @classmethod
+    def of(cls, candles: Iterable[Candle], keep: int = 5000) -> CandleSeries:
+        """A series of these candles, oldest first."""
+        series = cls(keep)
+        for candle in candles:
+            series = series.append(candle)
+        return series
+
+    @classmethod
+    def from_columns(cls, open_time_ns: IntArray, columns: Iterable[FloatArray], keep: int = 5000) -> CandleSeries:
+        """A series of the last `keep` rows of whole columns: open, high, low, close, volume in this order."""
+        series = cls(keep)
+        rows = min(keep, len(open_time_ns))
+        store = series._columns
+        store.open_time[:rows] = open_time_ns[len(open_time_ns) - rows :]
+        for target, values in zip((store.open, store.high, store.low, store.close, store.volume), columns, strict=True):
+            target[:rows] = values[len(values) - rows :]
+        store.used = series._stop = rows
+        return series
+
+    def append(self, candle: Candle) -> CandleSeries:
+        """The series with one more candle.  Raises ValueError unless it opens after the last one."""
+        columns, start, stop = self._columns, self._start, self._stop
+        if stop > start and candle.open_time_ns <= columns.open_time[stop - 1]:
+            raise ValueError(f"a candle that opens at {candle.open_time_ns} does not follow the series' last one")
+        if stop == columns.capacity or columns.used != stop:
+            # Full, or another series already continued from here: go on in storage of our own.
+            columns, start, stop = self._copy_tail()
+        columns.open_time[stop] = candle.open_time_ns
+        columns.open[stop] = candle.open
+        columns.high[stop] = candle.high
+        columns.low[stop] = candle.low
+        columns.close[stop] = candle.close
+        columns.volume[stop] = candle.volume
+        columns.used = stop + 1
+        return self._sharing(columns, start, stop + 1)
+
+    def _copy_tail(self) -> tuple[_Columns, int, int]:
+        rows = min(self.keep, len(self))
+        columns = _Columns(2 * self.keep)
+        for name in ("open_time", "open", "high", "low", "close", "volume"):
+            getattr(columns, name)[:rows] = getattr(self._columns, name)[self._stop - rows : self._stop]
+        columns.used = rows
+        return columns, 0, rows
+
+    def _sharing(self, columns: _Columns, start: int, stop: int) -> CandleSeries:
+        series = CandleSeries.__new__(CandleSeries)
+        series.keep = self.keep
+        series._columns = columns
+        series._start = start
+        series._stop = stop
+        return series
+
+    def tail(self, rows: int) -> CandleSeries:
+        """The last `rows` candles (fewer when there are fewer), without copying."""
+        return self._sharing(self._columns, max(self._start, self._stop - rows), self._stop)
+
+    def __len__(self) -> int:
+        return self._stop - self._start
+
+    def _view(self, values: NDArray[Any]) -> NDArray[Any]:
+        view = values[self._start : self._stop]
+        view.flags.writeable = False
+        return view
+
+    @property
+    def open_time_ns(self) -> IntArray:
+        """int64, shape (n,), oldest first, nanoseconds since the epoch."""
+        return self._view(self._columns.open_time)
+
+    @property
+    def open(self) -> FloatArray:
+        """float64, shape (n,), quote units per base unit."""
+        return self._view(self._columns.open)
+
+    @property
+    def high(self) -> FloatArray:
+        """float64, shape (n,), quote units per base unit."""
+        return self._view(self._columns.high)
+
+    @property
+    def low(self) -> FloatArray:
+        """float64, shape (n,), quote units per base unit."""
+        return self._view(self._columns.low)
+
+    @property
+    def close(self) -> FloatArray:
+        """float64, shape (n,), quote units per base unit."""
+        return self._view(self._columns.close)
+
+    @property
+    def volume(self) -> FloatArray:
+        """float64, shape (n,), base units."""
+        return self._view(self._columns.volume)
+
+    def columns(self) -> dict[str, FloatArray]:
+        """The border towards arrays: open, high, low, close, volume by name."""
+        return {name: getattr(self, name) for name in ("open", "high", "low", "close", "volume")}
+
+    def __iter__(self) -> Iterator[tuple[int, float, float, float, float, float]]:
+        return zip(
+            self.open_time_ns.tolist(), self.open.tolist(), self.high.tolist(),
+            self.low.tolist(), self.close.tolist(), self.volume.tolist(), strict=True,
+        )  # fmt: skip

@@ -1,0 +1,330 @@
+"""Facts: what happened in the markets and to an account.  Nobody changes one.
+
+`at_ns` is when it happened, at the venue or by the account's clock.  Market events form a stream per instrument; every
+other event belongs to the stream of one account.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from decimal import Decimal
+from typing import TypeAlias
+
+from promethean.domain.candles import Candle
+from promethean.domain.ids import ClientOrderId, InstrumentId, Lineage, OrderId, StrategyId
+from promethean.domain.market import Quote, Side
+from promethean.domain.orders import Intent
+from promethean.domain.positions import Fill
+from promethean.domain.signals import Signal
+from promethean.domain.verdicts import Refused
+
+# ---------------------------------------------------------------- markets
+
+
+@dataclass(frozen=True, slots=True)
+class CandleClosed:
+    """A candle is complete.  received_at_ns: when we could know it."""
+
+    candle: Candle
+    received_at_ns: int
+
+    @property
+    def at_ns(self) -> int:
+        """The close of the candle."""
+        return self.candle.close_time_ns
+
+
+@dataclass(frozen=True, slots=True)
+class QuoteObserved:
+    """The newest bid and ask, at most one a second."""
+
+    quote: Quote
+    received_at_ns: int
+
+    @property
+    def at_ns(self) -> int:
+        """The venue's time of the quote."""
+        return self.quote.at_ns
+
+
+# ---------------------------------------------------------------- the account itself
+
+
+@dataclass(frozen=True, slots=True)
+class AccountOpened:
+    """The first event of every account stream.  balance: quote units of `currency`."""
+
+    at_ns: int
+    currency: str
+    balance: Decimal
+    exchange: str
+    provenance: str
+
+
+@dataclass(frozen=True, slots=True)
+class RunnerStarted:
+    """A runner took the account: new risk stays closed until it has reconciled."""
+
+    at_ns: int
+    lineage: Lineage
+    epoch: int
+    build: str
+    config_hash: str
+
+
+@dataclass(frozen=True, slots=True)
+class Reconciled:
+    """Local orders and positions agree with the venue's: the account is active again."""
+
+    at_ns: int
+    orders_open: int
+    orders_unknown: int
+
+
+@dataclass(frozen=True, slots=True)
+class RunFinished:
+    """A recorded feed reached its end; the next start opens a new account."""
+
+    at_ns: int
+
+
+@dataclass(frozen=True, slots=True)
+class DayStarted:
+    """A UTC day began.  equity: quote units at its first instant; daily counts and the breaker start afresh."""
+
+    at_ns: int
+    day: int
+    equity: Decimal
+
+
+@dataclass(frozen=True, slots=True)
+class BreakerTripped:
+    """The circuit breaker of the account stops new risk until the next UTC day."""
+
+    at_ns: int
+    code: str
+    value: str
+    limit: str
+
+
+@dataclass(frozen=True, slots=True)
+class HaltSet:
+    """The kill switch is set for this account, its user or the platform.  close: positions are closed as well."""
+
+    at_ns: int
+    scope: str
+    reason: str
+    by: str
+    close: bool
+
+
+@dataclass(frozen=True, slots=True)
+class HaltLifted:
+    """A person lifted the kill switch of one scope."""
+
+    at_ns: int
+    scope: str
+    by: str
+
+
+@dataclass(frozen=True, slots=True)
+class LeaseLost:
+    """Another process holds the account now.  Only in memory: we may not write any more."""
+
+    at_ns: int
+
+
+# ---------------------------------------------------------------- from signal to order
+
+
+@dataclass(frozen=True, slots=True)
+class SignalRaised:
+    """A strategy's view that led to a decision."""
+
+    signal: Signal
+
+    @property
+    def at_ns(self) -> int:
+        """When the signal was raised."""
+        return self.signal.at_ns
+
+
+@dataclass(frozen=True, slots=True)
+class IntentRefused:
+    """A control refused; nothing was sent."""
+
+    at_ns: int
+    intent: Intent
+    refused: Refused
+
+
+@dataclass(frozen=True, slots=True)
+class OrderPlanned:
+    """The intent passed every control and may be sent once this is committed.
+
+    reservation: quote units set aside for it; zero for orders that only reduce.
+    """
+
+    at_ns: int
+    order_id: OrderId
+    client_order_id: ClientOrderId
+    intent: Intent
+    reservation: Decimal
+    controls: int
+
+
+@dataclass(frozen=True, slots=True)
+class OrderClaimed:
+    """The one send of this order is ours.  The venue refuses it after valid_until_ns."""
+
+    at_ns: int
+    order_id: OrderId
+    epoch: int
+    valid_until_ns: int
+
+
+@dataclass(frozen=True, slots=True)
+class OrderDropped:
+    """The claim lost: the order was never sent."""
+
+    at_ns: int
+    order_id: OrderId
+    code: str
+
+
+@dataclass(frozen=True, slots=True)
+class OrderAccepted:
+    """The venue holds the order."""
+
+    at_ns: int
+    order_id: OrderId
+    venue_order_id: str
+    evidence_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class OrderRejected:
+    """The venue refused the order for good."""
+
+    at_ns: int
+    order_id: OrderId
+    code: str
+    message: str
+    evidence_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class OrderOutcomeUnknown:
+    """Nobody knows whether the venue has the order; it keeps its reservation until there is evidence."""
+
+    at_ns: int
+    order_id: OrderId
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class OrderFoundAbsent:
+    """Enough timely reads did not show the order: it never reached the venue."""
+
+    at_ns: int
+    order_id: OrderId
+    evidence_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class OrderFilled:
+    """One execution of an order."""
+
+    fill: Fill
+    evidence_id: str
+
+    @property
+    def at_ns(self) -> int:
+        """When it was executed."""
+        return self.fill.executed_at_ns
+
+
+@dataclass(frozen=True, slots=True)
+class OrderCancelled:
+    """The venue ended the order before it was filled whole."""
+
+    at_ns: int
+    order_id: OrderId
+    reason: str
+    evidence_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class OrderExpired:
+    """The order's time in force ended."""
+
+    at_ns: int
+    order_id: OrderId
+    evidence_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class CancelRequested:
+    """We ask the venue to end an order."""
+
+    at_ns: int
+    order_id: OrderId
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class PositionClosed:
+    """A position is flat again: one trade.
+
+    side: of the entry.  prices: averages, quote units per base unit.  realised: quote units before fees.
+    reason: role of the order that closed the last part.
+    """
+
+    at_ns: int
+    instrument: InstrumentId
+    strategy: StrategyId
+    side: Side
+    quantity: Decimal
+    entry_price: Decimal
+    exit_price: Decimal
+    realised: Decimal
+    fees: Decimal
+    opened_at_ns: int
+    reason: str
+
+    @property
+    def pnl(self) -> Decimal:
+        """Quote units after fees."""
+        return self.realised - self.fees
+
+
+MarketEvent: TypeAlias = CandleClosed | QuoteObserved
+VenueReport: TypeAlias = (
+    OrderAccepted | OrderRejected | OrderFilled | OrderCancelled | OrderExpired | OrderOutcomeUnknown | OrderFoundAbsent
+)
+AccountEvent: TypeAlias = (
+    VenueReport
+    | AccountOpened
+    | RunnerStarted
+    | Reconciled
+    | RunFinished
+    | DayStarted
+    | BreakerTripped
+    | HaltSet
+    | HaltLifted
+    | LeaseLost
+    | SignalRaised
+    | IntentRefused
+    | OrderPlanned
+    | OrderClaimed
+    | OrderDropped
+    | CancelRequested
+    | PositionClosed
+)
+Event: TypeAlias = MarketEvent | AccountEvent
+Effect: TypeAlias = (
+    DayStarted | BreakerTripped | SignalRaised | IntentRefused | OrderPlanned | CancelRequested | PositionClosed
+)
+
+START_RECORDS: tuple[type[AccountEvent], ...] = (RunnerStarted, Reconciled, OrderOutcomeUnknown, RunFinished)
+"""Records of starts and recoveries: true, but different from run to run, so `journal_hash` leaves them out."""

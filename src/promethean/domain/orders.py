@@ -1,0 +1,232 @@
+"""Intents, orders and the life of an order as one table."""
+
+from __future__ import annotations
+
+import enum
+from dataclasses import dataclass, replace
+from decimal import Decimal
+from types import MappingProxyType
+
+from promethean.domain.ids import ClientOrderId, InstrumentId, OrderId, StrategyId
+from promethean.domain.market import Side
+
+ZERO = Decimal(0)
+
+
+class OrderType(enum.StrEnum):
+    """How an order wants to be filled."""
+
+    MARKET = "market"
+    LIMIT = "limit"
+    STOP_MARKET = "stop_market"
+    STOP_LIMIT = "stop_limit"
+
+
+class TimeInForce(enum.StrEnum):
+    """How long an order stands."""
+
+    GTC = "GTC"
+    IOC = "IOC"
+    FOK = "FOK"
+    GTD = "GTD"
+
+
+class OrderRole(enum.StrEnum):
+    """What an order is for; fills and reports give it as the reason."""
+
+    ENTRY = "entry"
+    STOP = "stop"
+    TARGET = "target"
+    SIGNAL = "signal"
+    MANUAL = "manual"
+    BREAKER = "breaker"
+    KILL = "kill"
+
+
+@dataclass(frozen=True, slots=True)
+class Tier:
+    """One take-profit level.
+
+    target: fraction of the average entry price (0.02 = 2 % in favour).  share: fraction of the original size.
+    """
+
+    target: Decimal
+    share: Decimal
+
+    def __post_init__(self) -> None:
+        if self.target <= 0 or not 0 < self.share <= 1:
+            raise ValueError(f"a tier needs a target above 0 and a share above 0 and up to 1: {self}")
+
+
+@dataclass(frozen=True, slots=True)
+class Protection:
+    """The exits an entry brings along.  stop_loss: fraction of the average entry price."""
+
+    stop_loss: Decimal
+    tiers: tuple[Tier, ...] = ()
+
+    def __post_init__(self) -> None:
+        if not 0 < self.stop_loss < 1:
+            raise ValueError(f"a stop loss is a fraction between 0 and 1, not {self.stop_loss}")
+        if sum((tier.share for tier in self.tiers), ZERO) > 1:
+            raise ValueError(f"take-profit tiers close more than the whole position: {self.tiers}")
+
+
+@dataclass(frozen=True, slots=True)
+class Intent:
+    """Our decision to order, before and after the risk check; sizes are base units, prices quote units per base unit.
+
+    reference_price: the price at which it was decided and sized.
+    stop_price:      trigger of a stop order.
+    protection:      exits of an entry; None for orders that only reduce.
+    leg:             number of the take-profit tier, from 1; 0 for everything else.
+    expires_at_ns:   with GTD, when the venue ends what is not filled.
+    """
+
+    instrument: InstrumentId
+    strategy: StrategyId
+    side: Side
+    type: OrderType
+    role: OrderRole
+    quantity: Decimal
+    reference_price: Decimal
+    reduce_only: bool
+    decided_at_ns: int
+    reason: str
+    confidence: float = 1.0
+    limit_price: Decimal | None = None
+    stop_price: Decimal | None = None
+    time_in_force: TimeInForce = TimeInForce.GTC
+    expires_at_ns: int | None = None
+    protection: Protection | None = None
+    leg: int = 0
+
+    def __post_init__(self) -> None:
+        if self.quantity <= 0 or self.reference_price <= 0:
+            raise ValueError(f"an intent needs a positive quantity and reference price: {self}")
+        if (self.type in (OrderType.LIMIT, OrderType.STOP_LIMIT)) != (self.limit_price is not None):
+            raise ValueError(f"a limit price belongs to limit orders and to nothing else: {self}")
+        if (self.type in (OrderType.STOP_MARKET, OrderType.STOP_LIMIT)) != (self.stop_price is not None):
+            raise ValueError(f"a stop price belongs to stop orders and to nothing else: {self}")
+        if (self.time_in_force is TimeInForce.GTD) != (self.expires_at_ns is not None):
+            raise ValueError(f"an expiry belongs to GTD orders and to nothing else: {self}")
+
+    @property
+    def notional(self) -> Decimal:
+        """Quantity at the limit price, else at the reference price; quote units."""
+        return self.quantity * (self.limit_price if self.limit_price is not None else self.reference_price)
+
+
+class OrderStatus(enum.StrEnum):
+    """Where an order is in its life (RELIABILITY section 3)."""
+
+    PLANNED = "planned"
+    SENDING = "sending"
+    UNKNOWN = "unknown"
+    OPEN = "open"
+    PARTIAL = "partially_filled"
+    DROPPED = "dropped"
+    REJECTED = "rejected"
+    ABSENT = "absent"
+    FILLED = "filled"
+    CANCELLED = "cancelled"
+    EXPIRED = "expired"
+
+    @property
+    def is_terminal(self) -> bool:
+        """Nothing more is expected; a late fill is still booked."""
+        return self in TERMINAL
+
+
+TERMINAL = frozenset(
+    {
+        OrderStatus.DROPPED, OrderStatus.REJECTED, OrderStatus.ABSENT,
+        OrderStatus.FILLED, OrderStatus.CANCELLED, OrderStatus.EXPIRED,
+    }
+)  # fmt: skip
+
+
+class OrderStep(enum.StrEnum):
+    """What can happen to an order."""
+
+    CLAIMED = "claimed"
+    DROPPED = "dropped"
+    ACCEPTED = "accepted"
+    REJECTED = "rejected"
+    OUTCOME_UNKNOWN = "outcome_unknown"
+    PARTLY_FILLED = "partly_filled"
+    FILLED = "filled"
+    CANCELLED = "cancelled"
+    EXPIRED = "expired"
+    FOUND_ABSENT = "found_absent"
+
+
+def _transitions() -> dict[tuple[OrderStatus, OrderStep], OrderStatus]:
+    status, step = OrderStatus, OrderStep
+    reported = {
+        step.ACCEPTED: status.OPEN,
+        step.PARTLY_FILLED: status.PARTIAL,
+        step.FILLED: status.FILLED,
+        step.CANCELLED: status.CANCELLED,
+        step.EXPIRED: status.EXPIRED,
+    }
+    table = {
+        (status.PLANNED, step.CLAIMED): status.SENDING,
+        (status.PLANNED, step.DROPPED): status.DROPPED,
+        (status.SENDING, step.REJECTED): status.REJECTED,
+        (status.UNKNOWN, step.REJECTED): status.REJECTED,
+        (status.SENDING, step.OUTCOME_UNKNOWN): status.UNKNOWN,
+        (status.UNKNOWN, step.OUTCOME_UNKNOWN): status.UNKNOWN,
+        (status.UNKNOWN, step.FOUND_ABSENT): status.ABSENT,
+    }
+    # A lookup, a stream report, a fill or a late reply that carries our client id: as reported.
+    for waiting in (status.SENDING, status.UNKNOWN, status.OPEN):
+        table |= {(waiting, what): then for what, then in reported.items()}
+    table |= {(status.PARTIAL, what): then for what, then in reported.items() if what is not step.ACCEPTED}
+    # Repeated and older reports change nothing; a late fill is booked, and the status stays.
+    table[status.PARTIAL, step.ACCEPTED] = status.PARTIAL
+    for ended in TERMINAL:
+        table |= {(ended, what): ended for what in (*reported, step.OUTCOME_UNKNOWN)}
+    table[status.REJECTED, step.REJECTED] = status.REJECTED
+    for open_status in (status.OPEN, status.PARTIAL):
+        table[open_status, step.OUTCOME_UNKNOWN] = open_status
+    return table
+
+
+TRANSITIONS = MappingProxyType(_transitions())
+"""`(status, step) -> status`.  What is not here is our mistake: the runner stops."""
+
+
+@dataclass(frozen=True, slots=True)
+class Order:
+    """What the venue holds, or may hold, for one intent."""
+
+    id: OrderId
+    client_order_id: ClientOrderId
+    intent: Intent
+    status: OrderStatus = OrderStatus.PLANNED
+    filled_quantity: Decimal = ZERO
+    filled_notional: Decimal = ZERO
+    fee: Decimal = ZERO
+    venue_order_id: str | None = None
+    evidence_id: str | None = None
+    sent_at_ns: int | None = None
+    valid_until_ns: int | None = None
+    cancel_requested: bool = False
+
+    @property
+    def remaining(self) -> Decimal:
+        """Base units that may still be filled."""
+        return self.intent.quantity - self.filled_quantity
+
+    @property
+    def average_price(self) -> Decimal | None:
+        """Mean fill price weighted by quantity, or None without a fill."""
+        return self.filled_notional / self.filled_quantity if self.filled_quantity else None
+
+    def after(self, step: OrderStep) -> Order:
+        """The order after `step`.  A pair that is not in the table is our mistake."""
+        key = (self.status, step)
+        assert key in TRANSITIONS, f"order {self.id} is {self.status}: {step} cannot happen to it"
+        status = TRANSITIONS[key]
+        return self if status is self.status else replace(self, status=status)

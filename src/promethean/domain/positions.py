@@ -1,0 +1,166 @@
+"""Fills and the positions they make."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from decimal import ROUND_HALF_EVEN, Decimal
+
+from promethean.domain.ids import InstrumentId, OrderId, StrategyId
+from promethean.domain.market import Side
+from promethean.domain.money import Money
+
+ZERO = Decimal(0)
+_MONEY_STEP = Decimal("1e-12")  # quotients are cut here once, so that ledger rows sum to zero in NUMERIC(38,18)
+
+
+@dataclass(frozen=True, slots=True)
+class Fill:
+    """One execution.  price: quote units per base unit; quantity: base units, always positive.
+
+    trade_id: the venue's, unique within the account.  maker: True when the order provided liquidity.
+    """
+
+    order_id: OrderId
+    trade_id: str
+    instrument: InstrumentId
+    side: Side
+    price: Decimal
+    quantity: Decimal
+    fee: Money
+    maker: bool
+    executed_at_ns: int
+
+    def __post_init__(self) -> None:
+        if self.price <= 0 or self.quantity <= 0:
+            raise ValueError(f"a fill needs a positive price and quantity: {self}")
+
+    @property
+    def notional(self) -> Decimal:
+        """Quote units."""
+        return self.price * self.quantity
+
+
+@dataclass(frozen=True, slots=True)
+class Booking:
+    """What one fill does to money, all in quote units: cash + cost - realised + fee sums to zero."""
+
+    cash: Decimal
+    cost: Decimal
+    realised: Decimal
+    fee: Decimal
+
+
+@dataclass(frozen=True, slots=True)
+class Position:
+    """What an account holds of one instrument for one strategy, from fills only.
+
+    quantity:          base units, signed: above zero is long.
+    cost:              quote units put in for what is held, always positive or zero.
+    original_quantity: base units bought or sold to build it; tiers close shares of this.
+    realised, fees:    quote units since it was opened; realised excludes fees.
+    entry_notional, exit_notional: quote units over everything opened and closed so far; averages follow from them.
+    """
+
+    instrument: InstrumentId
+    strategy: StrategyId
+    quantity: Decimal = ZERO
+    cost: Decimal = ZERO
+    original_quantity: Decimal = ZERO
+    realised: Decimal = ZERO
+    fees: Decimal = ZERO
+    exit_quantity: Decimal = ZERO
+    exit_notional: Decimal = ZERO
+    opened_at_ns: int = 0
+    entry_notional: Decimal = ZERO
+
+    @property
+    def is_open(self) -> bool:
+        """Whether anything is held."""
+        return self.quantity != 0
+
+    @property
+    def side(self) -> Side:
+        """BUY for long.  Only asked of an open position."""
+        return Side.BUY if self.quantity > 0 else Side.SELL
+
+    @property
+    def entry_price(self) -> Decimal:
+        """Average entry price of everything bought (sold, for a short), quote units per base unit."""
+        return self.entry_notional / self.original_quantity if self.original_quantity else ZERO
+
+    @property
+    def exit_price(self) -> Decimal:
+        """Average exit price of everything closed so far."""
+        return self.exit_notional / self.exit_quantity if self.exit_quantity else ZERO
+
+    def unrealised(self, mark: Decimal) -> Decimal:
+        """Profit not yet taken at this price, quote units, before exit fees."""
+        if not self.quantity:
+            return ZERO
+        value = abs(self.quantity) * mark
+        return value - self.cost if self.quantity > 0 else self.cost - value
+
+    def apply(self, fill: Fill) -> tuple[Position, Booking]:
+        """The position after a fill, and what the fill does to money.
+
+        A fill that goes beyond flat is two facts at the venue's price: the part that closes, then the part that opens;
+        the caller never sends such an order, but a venue's word is booked as it is.
+        Raises ValueError for a fill of another instrument.
+        """
+        if fill.instrument != self.instrument:
+            raise ValueError(f"a fill of {fill.instrument} cannot change a position in {self.instrument}")
+        fee = fill.fee.amount
+        signed = fill.quantity * fill.side.sign
+        if self.quantity == 0 or (self.quantity > 0) == (signed > 0):
+            return self._opened(fill, fill.quantity, fee)
+        closing = min(fill.quantity, abs(self.quantity))
+        if closing == fill.quantity:
+            return self._closed(fill, closing, fee)
+        fee_closing = (fee * closing / fill.quantity).quantize(_MONEY_STEP, ROUND_HALF_EVEN)
+        flat, first = self._closed(fill, closing, fee_closing)
+        fresh = Position(self.instrument, self.strategy)
+        turned, second = fresh._opened(fill, fill.quantity - closing, fee - fee_closing)
+        turned = replace(turned, realised=flat.realised, fees=flat.fees + turned.fees)
+        return turned, Booking(
+            first.cash + second.cash, first.cost + second.cost, first.realised, first.fee + second.fee
+        )
+
+    def _opened(self, fill: Fill, quantity: Decimal, fee: Decimal) -> tuple[Position, Booking]:
+        cost = fill.price * quantity
+        position = Position(
+            self.instrument,
+            self.strategy,
+            self.quantity + quantity * fill.side.sign,
+            self.cost + cost,
+            self.original_quantity + quantity,
+            self.realised,
+            self.fees + fee,
+            self.exit_quantity,
+            self.exit_notional,
+            self.opened_at_ns if self.quantity else fill.executed_at_ns,
+            self.entry_notional + cost,
+        )
+        return position, Booking(-cost - fee, cost, ZERO, fee)
+
+    def _closed(self, fill: Fill, quantity: Decimal, fee: Decimal) -> tuple[Position, Booking]:
+        held = abs(self.quantity)
+        if quantity == held:
+            cost = self.cost
+        else:
+            cost = (self.cost * quantity / held).quantize(_MONEY_STEP, ROUND_HALF_EVEN)
+        value = fill.price * quantity
+        realised = value - cost if self.quantity > 0 else cost - value
+        position = Position(
+            self.instrument,
+            self.strategy,
+            self.quantity + quantity * fill.side.sign,
+            self.cost - cost,
+            self.original_quantity,
+            self.realised + realised,
+            self.fees + fee,
+            self.exit_quantity + quantity,
+            self.exit_notional + value,
+            self.opened_at_ns,
+            self.entry_notional,
+        )
+        return position, Booking(cost + realised - fee, -cost, realised, fee)

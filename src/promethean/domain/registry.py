@@ -1,0 +1,85 @@
+"""Names of the things that can be added: each kind has one registry, filled by one decorator.
+
+Folders are scanned once, from the composition root; a module-level registry holds names and nothing else.
+"""
+
+from __future__ import annotations
+
+import importlib
+import pkgutil
+from collections.abc import Callable, Iterator, Mapping
+from importlib.metadata import entry_points
+from types import MappingProxyType, ModuleType
+from typing import Generic, TypeVar
+
+from promethean.domain.errors import ConfigError, unknown_name
+
+T = TypeVar("T")
+
+
+class Registry(Generic[T]):
+    """What is known under which name.
+
+    kind: singular noun for messages, for example `indicator`.
+    """
+
+    def __init__(self, kind: str) -> None:
+        self.kind = kind
+        self._entries: dict[str, T] = {}
+
+    def add(self, name: str, entry: T) -> None:
+        """Record an entry.  Two different entries under one name stop the start with ConfigError."""
+        known = self._entries.get(name)
+        if known is not None and known is not entry:
+            raise ConfigError(f"two {self.kind} entries are called {name!r}: {known!r} and {entry!r}; rename one")
+        self._entries[name] = entry
+
+    def get(self, name: str) -> T:
+        """The entry of that name.  Raises ConfigError naming the closest known ones."""
+        try:
+            return self._entries[name]
+        except KeyError:
+            raise ConfigError(unknown_name(self.kind, name, self._entries)) from None
+
+    def register(self, name: str) -> Callable[[T], T]:
+        """Decorator form of `add`."""
+
+        def decorate(entry: T) -> T:
+            self.add(name, entry)
+            return entry
+
+        return decorate
+
+    def entries(self) -> Mapping[str, T]:
+        """All names with their entries, read-only."""
+        return MappingProxyType(self._entries)
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(sorted(self._entries))
+
+    def __contains__(self, name: object) -> bool:
+        return name in self._entries
+
+
+PLUGIN_GROUP = "promethean.plugins"
+
+
+def scan(package: ModuleType) -> None:
+    """Import every module below a package, so that its decorators run."""
+    for module in pkgutil.walk_packages(package.__path__, package.__name__ + "."):
+        importlib.import_module(module.name)
+
+
+def load_plugins() -> list[str]:
+    """Import the packages of the entry-point group and give their names.
+
+    Raises ConfigError naming the plug-in that cannot be imported.
+    """
+    names = []
+    for plugin in entry_points(group=PLUGIN_GROUP):
+        try:
+            plugin.load()
+        except ImportError as error:
+            raise ConfigError(f"plug-in {plugin.name!r} ({plugin.value}) cannot be imported: {error}") from error
+        names.append(plugin.name)
+    return names

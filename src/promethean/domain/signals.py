@@ -1,0 +1,68 @@
+"""What a source says about an instrument."""
+
+from __future__ import annotations
+
+import enum
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from types import MappingProxyType
+
+from promethean.domain.ids import InstrumentId, StrategyId
+
+
+class SignalType(enum.StrEnum):
+    """What a source would do.  No view is the absence of a side, not a type."""
+
+    BUY = "BUY"
+    SELL = "SELL"
+    CLOSE = "CLOSE"
+    PARTIAL_CLOSE = "PARTIAL_CLOSE"
+
+
+class SignalSource(enum.StrEnum):
+    """Who speaks."""
+
+    TECHNICAL = "TECHNICAL"
+    ORDERBOOK = "ORDERBOOK"
+    ML_MODEL = "ML_MODEL"
+    RL_MODEL = "RL_MODEL"
+    AGENT = "AGENT"
+    CHART_VISION = "CHART_VISION"
+    NEWS = "NEWS"
+    MARKET_CONTEXT = "MARKET_CONTEXT"
+    RISK = "RISK"
+    MANUAL = "MANUAL"
+
+
+_NOTHING: Mapping[str, str] = MappingProxyType({})
+
+
+@dataclass(frozen=True, slots=True)
+class Signal:
+    """One source's view of one instrument.
+
+    confidence:       0.0-1.0, finite.
+    reason:           one sentence for people, with the values.
+    metadata:         values used, as text.
+    close_percentage: share 0-1 of the original size; only for PARTIAL_CLOSE.
+    """
+
+    type: SignalType
+    source: SignalSource
+    confidence: float
+    reason: str
+    instrument: InstrumentId
+    timeframe: str
+    at_ns: int
+    strategy: StrategyId
+    metadata: Mapping[str, str] = field(default=_NOTHING)
+    close_percentage: float | None = None
+
+    def __post_init__(self) -> None:
+        if not (math.isfinite(self.confidence) and 0.0 <= self.confidence <= 1.0):
+            raise ValueError(f"a confidence lies between 0 and 1, not {self.confidence}: {self.reason}")
+        if (self.type is SignalType.PARTIAL_CLOSE) != (self.close_percentage is not None):
+            raise ValueError(f"close_percentage belongs to PARTIAL_CLOSE and to nothing else: {self.type}")
+        if self.close_percentage is not None and not 0.0 < self.close_percentage <= 1.0:
+            raise ValueError(f"close_percentage is a share above 0 and up to 1, not {self.close_percentage}")
