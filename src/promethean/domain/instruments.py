@@ -55,7 +55,9 @@ class Instrument:
         if self.quantity_min < 0 or self.notional_min < 0:
             raise ValueError(f"{self.id}: smallest quantity and notional cannot be negative")
         if self.id != instrument_id(self.exchange, self.base, self.quote, self.market_type):
-            raise ValueError(f"{self.id} does not name {self.base}/{self.quote} ({self.market_type}) at {self.exchange}")
+            raise ValueError(
+                f"{self.id} does not name {self.base}/{self.quote} ({self.market_type}) at {self.exchange}"
+            )
 
     @property
     def symbol(self) -> str:

@@ -213,6 +213,7 @@ class Order:
     sent_at_ns: int | None = None
     valid_until_ns: int | None = None
     cancel_requested: bool = False
+    trade_ids: tuple[str, ...] = ()
 
     @property
     def remaining(self) -> Decimal:

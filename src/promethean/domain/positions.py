@@ -144,10 +144,8 @@ class Position:
 
     def _closed(self, fill: Fill, quantity: Decimal, fee: Decimal) -> tuple[Position, Booking]:
         held = abs(self.quantity)
-        if quantity == held:
-            cost = self.cost
-        else:
-            cost = (self.cost * quantity / held).quantize(_MONEY_STEP, ROUND_HALF_EVEN)
+        partial = (self.cost * quantity / held).quantize(_MONEY_STEP, ROUND_HALF_EVEN)
+        cost = self.cost if quantity == held else partial
         value = fill.price * quantity
         realised = value - cost if self.quantity > 0 else cost - value
         position = Position(

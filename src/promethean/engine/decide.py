@@ -1,0 +1,163 @@
+"""From signals to one decision per instrument and candle (SPEC 7.2)."""
+
+from __future__ import annotations
+
+import enum
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from types import MappingProxyType
+
+from promethean.domain.errors import ConfigError, unknown_name
+from promethean.domain.market import Side
+from promethean.domain.signals import Signal, SignalType
+
+
+@dataclass(frozen=True, slots=True)
+class Vote:
+    """What one source says.  side: None is HOLD.  fresh: False leaves the source out."""
+
+    source: str
+    side: Side | None
+    confidence: float
+    weight: float = 1.0
+    fresh: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What the sources together say.  side: None is HOLD; reason says why for people."""
+
+    side: Side | None
+    confidence: float
+    reason: str
+    left_out: tuple[str, ...] = ()
+
+
+class Aggregation(enum.StrEnum):
+    """How several sources become one view."""
+
+    VOTING = "voting"
+    WEIGHTED = "weighted"
+    UNANIMOUS = "unanimous"
+    THRESHOLD = "threshold"
+
+
+def _hold(reason: str) -> Outcome:
+    return Outcome(None, 0.0, reason)
+
+
+def _reached(side: Side, confidence: float, threshold: float, reason: str) -> Outcome:
+    if confidence >= threshold:
+        return Outcome(side, confidence, reason)
+    return _hold(f"{side} at {confidence:.3f} is below the threshold of {threshold:g}")
+
+
+def _voting(votes: Sequence[Vote], threshold: float) -> Outcome:
+    for side in Side:
+        winners = [vote.confidence for vote in votes if vote.side is side]
+        if 2 * len(winners) > len(votes):
+            mean = sum(winners) / len(winners)
+            return _reached(side, mean, threshold, f"{len(winners)} of {len(votes)} sources say {side}")
+    return _hold("no side has more than half of the answering sources")
+
+
+def _weighted(votes: Sequence[Vote], threshold: float) -> Outcome:
+    total = sum(vote.weight for vote in votes)
+    buy, sell = (
+        sum(vote.weight * vote.confidence for vote in votes if vote.side is side) / total
+        for side in (Side.BUY, Side.SELL)
+    )
+    if buy == sell:
+        return _hold("both sides weigh the same")
+    side, score = (Side.BUY, buy) if buy > sell else (Side.SELL, sell)
+    return _reached(side, score, threshold, f"weighted score of {side} is {score:.3f}")
+
+
+def _unanimous(votes: Sequence[Vote], threshold: float) -> Outcome:
+    sides = {vote.side for vote in votes}
+    side = votes[0].side
+    if len(votes) < 2 or len(sides) > 1 or side is None:
+        return _hold("fewer than two sources answered, or they disagree")
+    return _reached(side, min(vote.confidence for vote in votes), threshold, f"all {len(votes)} sources say {side}")
+
+
+def _threshold(votes: Sequence[Vote], threshold: float) -> Outcome:
+    strong = [vote for vote in votes if vote.side is not None and vote.confidence >= threshold]
+    sides = {vote.side for vote in strong}
+    if len(sides) != 1:
+        return _hold("no source reaches the threshold" if not sides else "both sides reach the threshold")
+    best = max(strong, key=lambda vote: vote.confidence)
+    return Outcome(best.side, best.confidence, f"{best.source} says {best.side} at {best.confidence:.3f}")
+
+
+AGGREGATORS: Mapping[Aggregation, Callable[[Sequence[Vote], float], Outcome]] = MappingProxyType(
+    {
+        Aggregation.VOTING: _voting,
+        Aggregation.WEIGHTED: _weighted,
+        Aggregation.UNANIMOUS: _unanimous,
+        Aggregation.THRESHOLD: _threshold,
+    }
+)
+
+
+def aggregate(votes: Sequence[Vote], mode: Aggregation, threshold: float) -> Outcome:
+    """One view from the votes of all configured sources.
+
+    votes:     one for each configured source; a stale or silent one has fresh=False.
+    threshold: 0.0-1.0; comparisons are >=.
+    """
+    answering = [vote for vote in votes if vote.fresh]
+    left_out = tuple(vote.source for vote in votes if not vote.fresh)
+    configured = sum(vote.weight for vote in votes)
+    weight = sum(vote.weight for vote in answering)
+    if not answering or weight <= 0 or weight < configured / 2:
+        return Outcome(None, 0.0, "insufficient_sources", left_out)
+    outcome = AGGREGATORS[mode](answering, threshold)
+    return Outcome(outcome.side, outcome.confidence, outcome.reason, left_out)
+
+
+def parse_aggregation(name: str) -> Aggregation:
+    """The aggregation of that name.  Raises ConfigError naming the closest."""
+    try:
+        return Aggregation(name)
+    except ValueError:
+        raise ConfigError(unknown_name("aggregation", name, list(Aggregation))) from None
+
+
+@dataclass(frozen=True, slots=True)
+class Decision:
+    """What to do about one instrument.  close_percentage: share of the original size, with PARTIAL_CLOSE."""
+
+    type: SignalType
+    confidence: float
+    signal: Signal
+    close_percentage: float | None = None
+
+
+_SIDES = {SignalType.BUY: Side.BUY, SignalType.SELL: Side.SELL}
+
+
+def decide(signals: Sequence[Signal], mode: Aggregation, threshold: float) -> Decision | None:
+    """One decision from the signals of one strategy at one candle; None is HOLD.
+
+    CLOSE beats PARTIAL_CLOSE beats entries, and neither waits for agreement; of several partials the largest counts.
+    """
+    closes = [signal for signal in signals if signal.type is SignalType.CLOSE]
+    if closes:
+        best = max(closes, key=lambda signal: signal.confidence)
+        return Decision(SignalType.CLOSE, best.confidence, best)
+    partials = [
+        (signal.close_percentage or 0.0, signal) for signal in signals if signal.type is SignalType.PARTIAL_CLOSE
+    ]
+    if partials:
+        share, best = max(partials, key=lambda pair: pair[0])
+        return Decision(SignalType.PARTIAL_CLOSE, best.confidence, best, share)
+    entries = [signal for signal in signals if signal.type in _SIDES]
+    if not entries:
+        return None
+    outcome = aggregate([Vote(s.source, _SIDES[s.type], s.confidence) for s in entries], mode, threshold)
+    if outcome.side is None:
+        return None
+    winners = [signal for signal in entries if _SIDES[signal.type] is outcome.side]
+    best = max(winners, key=lambda signal: signal.confidence)
+    return Decision(best.type, outcome.confidence, best)

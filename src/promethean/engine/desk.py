@@ -1,0 +1,64 @@
+"""Who works for an account: its strategies, their rules, the instruments and the limits.  Fixed while a runner runs."""
+
+from __future__ import annotations
+
+import enum
+from collections.abc import Mapping
+from dataclasses import dataclass
+from decimal import Decimal
+
+from promethean.domain.ids import InstrumentId
+from promethean.domain.instruments import Instrument
+from promethean.domain.orders import OrderType, Protection
+from promethean.engine.decide import Aggregation
+from promethean.risk.limits import Limits
+from promethean.risk.sizing import Sizing
+from promethean.strategies.catalogue import Strategy
+
+
+class OnOpposite(enum.StrEnum):
+    """What an opposite signal does to an open position."""
+
+    CLOSE = "close"
+
+
+@dataclass(frozen=True, slots=True)
+class Seat:
+    """One strategy at the desk, with what its file says about orders and exits.
+
+    slippage_tolerance: fraction that a limit entry may be worse than the reference price.
+    cooldown_ns:        how long no entry is made after a stop.
+    can_short:          False at spot markets, where a SELL only closes.
+    """
+
+    strategy: Strategy
+    instrument: Instrument
+    timeframe_ns: int
+    aggregation: Aggregation
+    threshold: float
+    sizing: Sizing
+    protection: Protection
+    order_type: OrderType
+    slippage_tolerance: Decimal
+    cooldown_ns: int
+    can_short: bool
+    limits: Limits
+
+
+@dataclass(frozen=True, slots=True)
+class Desk:
+    """Everything `engine.step` needs that is not state."""
+
+    seats: tuple[Seat, ...]
+    limits: Limits
+
+    def instrument(self, instrument: InstrumentId) -> Instrument | None:
+        """The instrument with its filters, or None when no seat trades it."""
+        for seat in self.seats:
+            if seat.instrument.id == instrument:
+                return seat.instrument
+        return None
+
+    def instruments(self) -> Mapping[InstrumentId, Instrument]:
+        """Every traded instrument by id."""
+        return {seat.instrument.id: seat.instrument for seat in self.seats}

@@ -1,0 +1,387 @@
+"""What the engine knows, and how each fact changes it.
+
+`absorb` is the only way a state changes, so a state is the sum of a journal: restarting is replaying.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
+from decimal import Decimal
+from types import MappingProxyType
+from typing import Any
+
+from promethean.domain.accounts import AccountMode
+from promethean.domain.events import (
+    AccountOpened,
+    BreakerTripped,
+    CancelRequested,
+    CandleClosed,
+    DayStarted,
+    Event,
+    HaltLifted,
+    HaltSet,
+    IntentRefused,
+    LeaseLost,
+    OrderAccepted,
+    OrderCancelled,
+    OrderClaimed,
+    OrderDropped,
+    OrderExpired,
+    OrderFilled,
+    OrderFoundAbsent,
+    OrderOutcomeUnknown,
+    OrderPlanned,
+    OrderRejected,
+    PositionClosed,
+    QuoteObserved,
+    Reconciled,
+    RunFinished,
+    RunnerStarted,
+    SignalRaised,
+)
+from promethean.domain.ids import AccountId, InstrumentId, Lineage, OrderId, StrategyId
+from promethean.domain.market import Mark, MarketView
+from promethean.domain.orders import Order, OrderRole, OrderStatus, OrderStep, Protection
+from promethean.domain.positions import Position
+
+ZERO = Decimal(0)
+Slot = tuple[StrategyId, InstrumentId]
+ENDED_KEPT = 64  # orders that ended unfilled and may still see a late fill
+
+
+@dataclass(frozen=True, slots=True)
+class Holding:
+    """An open position with the exits it was entered with.  tiers_done: tiers that have closed their share."""
+
+    position: Position
+    protection: Protection | None
+    tiers_done: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Day:
+    """Counts of one UTC day.  equity: quote units at its first instant; breaker: why it is tripped, or ""."""
+
+    number: int
+    equity: Decimal
+    entries: int = 0
+    losing_streak: int = 0
+    breaker: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Totals:
+    """What happened since the account was opened.  fees, realised: quote units; realised excludes fees."""
+
+    signals: int = 0
+    refusals: int = 0
+    orders: int = 0
+    fills: int = 0
+    trades: int = 0
+    wins: int = 0
+    losses: int = 0
+    fees: Decimal = ZERO
+    realised: Decimal = ZERO
+
+
+def _empty() -> Mapping[Any, Any]:
+    return MappingProxyType({})
+
+
+@dataclass(frozen=True, slots=True)
+class Account:
+    """One account: everything its own journal stream says.
+
+    sequence: number of the last row of its stream.  cash: quote units of `currency`.
+    orders:   the ones that are not terminal.  ended: the last ones that ended unfilled, for fills that come late.
+    holdings: open positions, per strategy and instrument.  stopped_at: when a stop last closed a position there.
+    """
+
+    id: AccountId
+    sequence: int = 0
+    currency: str = ""
+    cash: Decimal = ZERO
+    lineage: Lineage | None = None
+    epoch: int = 0
+    lease_held: bool = False
+    store_healthy: bool = False
+    mode: AccountMode = AccountMode.READ_ONLY
+    halts: frozenset[str] = frozenset()
+    finished: bool = False
+    day: Day | None = None
+    orders: Mapping[OrderId, Order] = field(default_factory=_empty)
+    ended: Mapping[OrderId, Order] = field(default_factory=_empty)
+    holdings: Mapping[Slot, Holding] = field(default_factory=_empty)
+    stopped_at: Mapping[Slot, int] = field(default_factory=_empty)
+    totals: Totals = Totals()
+
+
+@dataclass(frozen=True, slots=True)
+class State:
+    """An account, the market it sees, and the time of the last event."""
+
+    account: Account
+    view: MarketView
+    now_ns: int
+
+    def equity(self) -> Decimal | None:
+        """Cash plus positions at their marks, quote units; None while a held instrument has no price."""
+        equity = self.account.cash
+        for holding in self.account.holdings.values():
+            mark = self.view.mark(holding.position.instrument)
+            if mark is None:
+                return None
+            equity += holding.position.cost + holding.position.unrealised(_price(mark))
+        return equity
+
+    def exposure(self) -> Decimal | None:
+        """Open, pending and unknown notional, quote units; None while a held instrument has no price."""
+        exposure = ZERO
+        for holding in self.account.holdings.values():
+            mark = self.view.mark(holding.position.instrument)
+            if mark is None:
+                return None
+            exposure += abs(holding.position.quantity) * _price(mark)
+        for order in self.account.orders.values():
+            if not order.intent.reduce_only:
+                intent = order.intent
+                price = intent.limit_price if intent.limit_price is not None else intent.reference_price
+                exposure += order.remaining * price
+        return exposure
+
+
+def _price(mark: Mark) -> Decimal:
+    return Decimal(repr(mark.price))
+
+
+def absorb(state: State, event: Event) -> State:
+    """What is known after `event`.  Pure: the same state and event give the same answer, and nothing is decided."""
+    if type(event) is CandleClosed:
+        now_ns = event.candle.close_time_ns
+        return State(state.account, state.view.with_candle(event.candle), max(now_ns, state.now_ns))
+    if type(event) is QuoteObserved:
+        return State(state.account, state.view.with_quote(event.quote), max(event.quote.at_ns, state.now_ns))
+    account = _CHANGES[type(event)](state.account, event)
+    account = replace(account, sequence=state.account.sequence + 1)
+    return State(account, state.view, max(state.now_ns, event.at_ns))
+
+
+# ---------------------------------------------------------------- one small function for each kind of fact
+
+
+def _account_opened(account: Account, event: AccountOpened) -> Account:
+    return replace(account, currency=event.currency, cash=event.balance)
+
+
+def _runner_started(account: Account, event: RunnerStarted) -> Account:
+    # Until it has reconciled an account may only reduce: orders in flight at the end of the last run are not settled.
+    return replace(
+        account,
+        lineage=event.lineage,
+        epoch=event.epoch,
+        lease_held=True,
+        store_healthy=True,
+        mode=AccountMode.REDUCING,
+    )
+
+
+def _reconciled(account: Account, event: Reconciled) -> Account:
+    return replace(account, mode=AccountMode.HALTED if account.halts else AccountMode.ACTIVE)
+
+
+def _run_finished(account: Account, event: RunFinished) -> Account:
+    return replace(account, finished=True)
+
+
+def _day_started(account: Account, event: DayStarted) -> Account:
+    return replace(account, day=Day(event.day, event.equity))
+
+
+def _breaker_tripped(account: Account, event: BreakerTripped) -> Account:
+    assert account.day is not None, "a breaker trips within a day that has started"
+    return replace(account, day=replace(account.day, breaker=event.code))
+
+
+def _halt_set(account: Account, event: HaltSet) -> Account:
+    return replace(account, halts=account.halts | {event.scope}, mode=AccountMode.HALTED)
+
+
+def _halt_lifted(account: Account, event: HaltLifted) -> Account:
+    halts = account.halts - {event.scope}
+    return replace(account, halts=halts, mode=account.mode if halts else AccountMode.ACTIVE)
+
+
+def _lease_lost(account: Account, event: LeaseLost) -> Account:
+    return replace(account, lease_held=False)
+
+
+def _signal_raised(account: Account, event: SignalRaised) -> Account:
+    return replace(account, totals=replace(account.totals, signals=account.totals.signals + 1))
+
+
+def _intent_refused(account: Account, event: IntentRefused) -> Account:
+    return replace(account, totals=replace(account.totals, refusals=account.totals.refusals + 1))
+
+
+def _order_planned(account: Account, event: OrderPlanned) -> Account:
+    order = Order(event.order_id, event.client_order_id, event.intent)
+    day = account.day
+    if event.intent.role is OrderRole.ENTRY and day is not None:
+        day = replace(day, entries=day.entries + 1)
+    totals = replace(account.totals, orders=account.totals.orders + 1)
+    return replace(account, orders={**account.orders, order.id: order}, day=day, totals=totals)
+
+
+def _order_claimed(account: Account, event: OrderClaimed) -> Account:
+    order = account.orders[event.order_id].after(OrderStep.CLAIMED)
+    order = replace(order, sent_at_ns=event.at_ns, valid_until_ns=event.valid_until_ns)
+    return _with_order(account, order)
+
+
+def _order_dropped(account: Account, event: OrderDropped) -> Account:
+    return _stepped(account, event.order_id, OrderStep.DROPPED, None)
+
+
+def _order_accepted(account: Account, event: OrderAccepted) -> Account:
+    order = account.orders.get(event.order_id)
+    if order is None:
+        return account  # a repeated report about an order that has ended
+    order = replace(order.after(OrderStep.ACCEPTED), venue_order_id=event.venue_order_id, evidence_id=event.evidence_id)
+    return _with_order(account, order)
+
+
+def _order_rejected(account: Account, event: OrderRejected) -> Account:
+    return _stepped(account, event.order_id, OrderStep.REJECTED, event.evidence_id)
+
+
+def _order_outcome_unknown(account: Account, event: OrderOutcomeUnknown) -> Account:
+    return _stepped(account, event.order_id, OrderStep.OUTCOME_UNKNOWN, None)
+
+
+def _order_found_absent(account: Account, event: OrderFoundAbsent) -> Account:
+    return _stepped(account, event.order_id, OrderStep.FOUND_ABSENT, event.evidence_id)
+
+
+def _order_cancelled(account: Account, event: OrderCancelled) -> Account:
+    return _stepped(account, event.order_id, OrderStep.CANCELLED, event.evidence_id)
+
+
+def _order_expired(account: Account, event: OrderExpired) -> Account:
+    return _stepped(account, event.order_id, OrderStep.EXPIRED, event.evidence_id)
+
+
+def _cancel_requested(account: Account, event: CancelRequested) -> Account:
+    order = account.orders.get(event.order_id)
+    return account if order is None else _with_order(account, replace(order, cancel_requested=True))
+
+
+def _order_filled(account: Account, event: OrderFilled) -> Account:
+    fill = event.fill
+    order = account.orders.get(fill.order_id) or account.ended.get(fill.order_id)
+    assert order is not None, f"a fill of an order that is not ours: {fill}"
+    if fill.trade_id in order.trade_ids:
+        return account  # a repeated report
+    filled = order.filled_quantity + fill.quantity
+    step = OrderStep.FILLED if filled >= order.intent.quantity else OrderStep.PARTLY_FILLED
+    order = replace(
+        order.after(step),
+        filled_quantity=filled,
+        filled_notional=order.filled_notional + fill.notional,
+        fee=order.fee + fill.fee.amount,
+        evidence_id=event.evidence_id,
+        trade_ids=(*order.trade_ids, fill.trade_id),
+    )
+    account = _booked(_with_order(account, order), order, event)
+    totals = replace(account.totals, fills=account.totals.fills + 1, fees=account.totals.fees + fill.fee.amount)
+    return replace(account, totals=totals)
+
+
+def _booked(account: Account, order: Order, event: OrderFilled) -> Account:
+    """The account after the money and the position of a fill are moved."""
+    fill, intent = event.fill, order.intent
+    slot = (intent.strategy, intent.instrument)
+    holding = account.holdings.get(slot) or Holding(Position(intent.instrument, intent.strategy), None)
+    position, booking = holding.position.apply(fill)
+    holdings = dict(account.holdings)
+    stopped_at = account.stopped_at
+    if position.is_open:
+        protection = intent.protection if intent.protection is not None else holding.protection
+        tiers_done = holding.tiers_done
+        if intent.role is OrderRole.TARGET and order.status is OrderStatus.FILLED:
+            tiers_done = max(tiers_done, intent.leg)
+        holdings[slot] = Holding(position, protection, tiers_done)
+    else:
+        holdings.pop(slot, None)
+        if intent.role is OrderRole.STOP:
+            stopped_at = {**stopped_at, slot: fill.executed_at_ns}
+    realised = account.totals.realised + booking.realised
+    return replace(
+        account,
+        cash=account.cash + booking.cash,
+        holdings=holdings,
+        stopped_at=stopped_at,
+        totals=replace(account.totals, realised=realised),
+    )
+
+
+def _position_closed(account: Account, event: PositionClosed) -> Account:
+    totals = account.totals
+    won, lost = event.pnl > 0, event.pnl < 0
+    totals = replace(totals, trades=totals.trades + 1, wins=totals.wins + won, losses=totals.losses + lost)
+    day = account.day
+    if day is not None and (won or lost):
+        day = replace(day, losing_streak=day.losing_streak + 1 if lost else 0)
+    return replace(account, totals=totals, day=day)
+
+
+def _with_order(account: Account, order: Order) -> Account:
+    """The account with this order changed; an order that has ended leaves the live ones."""
+    orders = dict(account.orders)
+    if not order.status.is_terminal:
+        orders[order.id] = order
+        return replace(account, orders=orders)
+    orders.pop(order.id, None)
+    if order.status is OrderStatus.FILLED:
+        return replace(account, orders=orders)
+    ended = {**account.ended, order.id: order}
+    if len(ended) > ENDED_KEPT:
+        del ended[next(iter(ended))]
+    return replace(account, orders=orders, ended=ended)
+
+
+def _stepped(account: Account, order_id: OrderId, step: OrderStep, evidence: str | None) -> Account:
+    order = account.orders.get(order_id)
+    if order is None:
+        return account  # a repeated or late report about an order that has ended changes nothing
+    order = order.after(step)
+    return _with_order(account, order if evidence is None else replace(order, evidence_id=evidence))
+
+
+_CHANGES: Mapping[type[Any], Callable[[Account, Any], Account]] = MappingProxyType(
+    {
+        AccountOpened: _account_opened,
+        RunnerStarted: _runner_started,
+        Reconciled: _reconciled,
+        RunFinished: _run_finished,
+        DayStarted: _day_started,
+        BreakerTripped: _breaker_tripped,
+        HaltSet: _halt_set,
+        HaltLifted: _halt_lifted,
+        LeaseLost: _lease_lost,
+        SignalRaised: _signal_raised,
+        IntentRefused: _intent_refused,
+        OrderPlanned: _order_planned,
+        OrderClaimed: _order_claimed,
+        OrderDropped: _order_dropped,
+        OrderAccepted: _order_accepted,
+        OrderRejected: _order_rejected,
+        OrderOutcomeUnknown: _order_outcome_unknown,
+        OrderFoundAbsent: _order_found_absent,
+        OrderFilled: _order_filled,
+        OrderCancelled: _order_cancelled,
+        OrderExpired: _order_expired,
+        CancelRequested: _cancel_requested,
+        PositionClosed: _position_closed,
+    }
+)

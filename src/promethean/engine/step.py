@@ -1,0 +1,438 @@
+"""The main path: what is known and what just happened in, what is known now and what should be done out."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from decimal import Decimal
+from types import MappingProxyType
+from typing import Any
+
+from promethean.domain.events import (
+    BreakerTripped,
+    CancelRequested,
+    CandleClosed,
+    DayStarted,
+    Effect,
+    Event,
+    HaltSet,
+    IntentRefused,
+    MarketEvent,
+    OrderAccepted,
+    OrderFilled,
+    OrderPlanned,
+    OrderRejected,
+    PositionClosed,
+    QuoteObserved,
+    SignalRaised,
+)
+from promethean.domain.ids import client_order_id, order_id
+from promethean.domain.instants import day_of
+from promethean.domain.market import Side
+from promethean.domain.money import plain
+from promethean.domain.orders import Intent, Order, OrderRole, OrderStatus, OrderType, TimeInForce
+from promethean.domain.signals import SignalType
+from promethean.domain.verdicts import Passed, Refused
+from promethean.engine.decide import Decision, decide
+from promethean.engine.desk import Desk, Seat
+from promethean.engine.state import Holding, Slot, State, absorb
+from promethean.execution.bracket import Leg, protective_legs, stop_price
+from promethean.risk.check import Situation, check
+from promethean.risk.sizing import entry_quantity
+
+ZERO = Decimal(0)
+ONE = Decimal(1)
+
+
+def step(state: State, event: Event, desk: Desk) -> tuple[State, list[Effect]]:
+    """What is known after `event`, and what follows from it.
+
+    Pure.  Effects are facts in the order in which they became true and are already part of the state returned: the
+    caller writes them to the journal, then carries out `OrderPlanned` and `CancelRequested`.
+    """
+    after = absorb(state, event)
+    reaction = _REACTIONS.get(type(event))
+    if reaction is None:
+        return after, []
+    flow = _Flow(state, after, desk)
+    reaction(flow, event)
+    return flow.state, flow.effects
+
+
+class _Flow:
+    """One step in progress: the state before the event, the state so far and the effects so far."""
+
+    __slots__ = ("before", "desk", "effects", "state")
+
+    def __init__(self, before: State, state: State, desk: Desk) -> None:
+        self.before = before
+        self.state = state
+        self.desk = desk
+        self.effects: list[Effect] = []
+
+    def emit(self, fact: Effect) -> None:
+        self.state = absorb(self.state, fact)
+        self.effects.append(fact)
+
+
+# ---------------------------------------------------------------- reactions
+
+
+def _on_market(flow: _Flow, event: MarketEvent) -> None:
+    _start_day(flow)
+    _watch_breaker(flow)
+    for seat in flow.desk.seats:
+        signals = seat.strategy.on_event(event, flow.state.view)
+        if signals:
+            decision = decide(signals, seat.aggregation, seat.threshold)
+            if decision is not None:
+                _act(flow, seat, decision)
+
+
+def _on_filled(flow: _Flow, event: OrderFilled) -> None:
+    known = flow.before.account
+    order = known.orders.get(event.fill.order_id) or known.ended[event.fill.order_id]
+    slot = _slot(order)
+    held_before = known.holdings.get(slot)
+    holding = flow.state.account.holdings.get(slot)
+    if event.fill.trade_id in order.trade_ids:
+        return
+    if holding is not None:
+        seat = _seat(flow, order)
+        if seat is not None:
+            _protect(flow, seat, holding, order)
+    elif held_before is not None:
+        _close_books(flow, held_before, order, event)
+    _watch_breaker(flow)
+
+
+def _on_accepted(flow: _Flow, event: OrderAccepted) -> None:
+    """A stop that replaces another rests now: the one it replaces may go."""
+    order = flow.state.account.orders.get(event.order_id)
+    if order is not None and order.intent.role is OrderRole.STOP and order.intent.type is OrderType.STOP_MARKET:
+        for other in _protective(flow.state, _slot(order)):
+            if other.intent.role is OrderRole.STOP and other.id != order.id:
+                _cancel(flow, other, "replaced by a stop of the new size")
+
+
+def _on_rejected(flow: _Flow, event: OrderRejected) -> None:
+    """A position whose stop the venue refuses is not left unprotected: it is closed."""
+    order = flow.before.account.orders.get(event.order_id)
+    if order is None or order.intent.type is not OrderType.STOP_MARKET:
+        return
+    seat = _seat(flow, order)
+    if seat is not None and not any(o.intent.role is OrderRole.STOP for o in _protective(flow.state, _slot(order))):
+        _close(flow, seat, OrderRole.STOP, f"the venue refused the stop ({event.code}): {event.message}")
+
+
+def _on_halt(flow: _Flow, event: HaltSet) -> None:
+    _cancel_entries(flow, f"kill switch: {event.reason}")
+    if event.close:
+        for seat in flow.desk.seats:
+            _close(flow, seat, OrderRole.KILL, f"kill switch: {event.reason}")
+
+
+# ---------------------------------------------------------------- the day and its breaker
+
+
+def _start_day(flow: _Flow) -> None:
+    number = day_of(flow.state.now_ns)
+    day = flow.state.account.day
+    if day is None or number > day.number:
+        equity = flow.state.equity()
+        if equity is not None:
+            flow.emit(DayStarted(flow.state.now_ns, number, equity))
+
+
+def _watch_breaker(flow: _Flow) -> None:
+    """Trips on the loss of the day or a losing streak (SPEC 8.5).  Without limits the control itself refuses."""
+    state, limits = flow.state, flow.desk.limits
+    day = state.account.day
+    if day is None or day.breaker:
+        return
+    streak = limits.circuit_breaker_losing_streak
+    if streak is not None and day.losing_streak >= streak:
+        _trip(flow, "losing_streak", f"{day.losing_streak} losing trades in a row", plain(streak))
+        return
+    loss = limits.circuit_breaker_daily_loss
+    if loss is None or day.equity <= 0 or not (state.account.holdings or flow.effects):
+        return  # flat, and nothing was just booked: equity is what it was
+    equity = state.equity()
+    if equity is not None and equity - day.equity <= -loss * day.equity:
+        ratio = (equity - day.equity) / day.equity
+        _trip(flow, "daily_loss", f"{plain(round(ratio * 100, 4))} % of the day's equity", f"-{plain(loss * 100)} %")
+
+
+def _trip(flow: _Flow, code: str, value: str, limit: str) -> None:
+    flow.emit(BreakerTripped(flow.state.now_ns, code, value, limit))
+    _cancel_entries(flow, f"circuit breaker: {code}")
+
+
+def _cancel_entries(flow: _Flow, reason: str) -> None:
+    for order in tuple(flow.state.account.orders.values()):
+        if not order.intent.reduce_only:
+            _cancel(flow, order, reason)
+
+
+def _cancel(flow: _Flow, order: Order, reason: str) -> None:
+    if not order.cancel_requested:
+        flow.emit(CancelRequested(flow.state.now_ns, order.id, reason))
+
+
+# ---------------------------------------------------------------- from a decision to an order
+
+
+def _act(flow: _Flow, seat: Seat, decision: Decision) -> None:
+    """Carries a decision out where it changes something; a view that changes nothing leaves no trace."""
+    slot = (seat.strategy.id, seat.instrument.id)
+    holding = flow.state.account.holdings.get(slot)
+    if decision.type in (SignalType.CLOSE, SignalType.PARTIAL_CLOSE):
+        if holding is not None and not _has(flow, seat, OrderRole.SIGNAL):
+            flow.emit(SignalRaised(decision.signal))
+            share = Decimal(repr(decision.close_percentage)) if decision.close_percentage is not None else None
+            _close(flow, seat, OrderRole.SIGNAL, decision.signal.reason, share)
+        return
+    side = Side.BUY if decision.type is SignalType.BUY else Side.SELL
+    if holding is not None:
+        if holding.position.side is not side and not _has(flow, seat, OrderRole.SIGNAL):
+            flow.emit(SignalRaised(decision.signal))
+            _close(flow, seat, OrderRole.SIGNAL, decision.signal.reason)
+        return
+    if (side is Side.SELL and not seat.can_short) or _has(flow, seat, OrderRole.ENTRY):
+        return
+    flow.emit(SignalRaised(decision.signal))
+    _enter(flow, seat, side, decision)
+
+
+def _has(flow: _Flow, seat: Seat, role: OrderRole) -> bool:
+    """Whether an order of this role is under way for the seat."""
+    slot = (seat.strategy.id, seat.instrument.id)
+    return any(order.intent.role is role and _slot(order) == slot for order in flow.state.account.orders.values())
+
+
+def _enter(flow: _Flow, seat: Seat, side: Side, decision: Decision) -> None:
+    state = flow.state
+    mark = state.view.mark(seat.instrument.id)
+    equity = state.equity()
+    assert mark is not None and equity is not None, "a signal comes from a candle, so there is a price"
+    reference = seat.instrument.price_from_float(mark.price)
+    quantity = entry_quantity(seat.sizing, equity, reference, seat.instrument)
+    if quantity <= 0:
+        # Never rounded up: one lot stands in for the size that the lot does not allow, and is refused as such.
+        intent = _entry_intent(flow, seat, side, seat.instrument.quantity_increment, reference, decision)
+        size = f"{plain(round(equity, 2))} {seat.instrument.quote} of equity at {plain(reference)}"
+        flow.emit(IntentRefused(state.now_ns, intent, Refused("too_small", size, "at least one lot")))
+        return
+    _propose(flow, seat, _entry_intent(flow, seat, side, quantity, reference, decision))
+
+
+def _entry_intent(
+    flow: _Flow, seat: Seat, side: Side, quantity: Decimal, reference: Decimal, decision: Decision
+) -> Intent:
+    now_ns = flow.state.now_ns
+    limit_price = None
+    if seat.order_type is OrderType.LIMIT:
+        worst = reference * (ONE + seat.slippage_tolerance * side.sign)
+        limit_price = seat.instrument.round_price(worst)
+    return Intent(
+        instrument=seat.instrument.id,
+        strategy=seat.strategy.id,
+        side=side,
+        type=seat.order_type,
+        role=OrderRole.ENTRY,
+        quantity=quantity,
+        reference_price=reference,
+        reduce_only=False,
+        decided_at_ns=now_ns,
+        reason=decision.signal.reason,
+        confidence=decision.confidence,
+        limit_price=limit_price,
+        # An entry is a view of this candle: what is not filled within the next one is not chased.
+        time_in_force=TimeInForce.GTC if limit_price is None else TimeInForce.GTD,
+        expires_at_ns=None if limit_price is None else now_ns + seat.timeframe_ns,
+        protection=seat.protection,
+    )
+
+
+def _close(flow: _Flow, seat: Seat, role: OrderRole, reason: str, share: Decimal | None = None) -> None:
+    """Closes what the seat holds, or a share of its original size, with a market order that can only reduce."""
+    holding = flow.state.account.holdings.get((seat.strategy.id, seat.instrument.id))
+    if holding is None or (role is not OrderRole.STOP and _has(flow, seat, role)):
+        return
+    position = holding.position
+    quantity = abs(position.quantity)
+    if share is not None:
+        quantity = min(quantity, seat.instrument.round_quantity(position.original_quantity * share))
+        if quantity <= 0:
+            return
+    mark = flow.state.view.mark(seat.instrument.id)
+    reference = seat.instrument.price_from_float(mark.price) if mark is not None else position.entry_price
+    intent = Intent(
+        instrument=seat.instrument.id,
+        strategy=seat.strategy.id,
+        side=position.side.opposite,
+        type=OrderType.MARKET,
+        role=role,
+        quantity=quantity,
+        reference_price=reference,
+        reduce_only=True,
+        decided_at_ns=flow.state.now_ns,
+        reason=reason,
+    )
+    _propose(flow, seat, intent)
+
+
+def _propose(flow: _Flow, seat: Seat, intent: Intent) -> None:
+    """Asks the risk check, the only way to an order."""
+    verdict = check(intent, _situation(flow.state, seat, intent), seat.limits)
+    now_ns = flow.state.now_ns
+    match verdict:
+        case Refused():
+            flow.emit(IntentRefused(now_ns, intent, verdict))
+        case Passed(controls=controls):
+            account = flow.state.account
+            assert account.lineage is not None, "a runner has started before anything is planned"
+            identity = order_id(account.id, account.lineage, account.sequence + 1, len(flow.effects))
+            reservation = ZERO if intent.reduce_only else intent.notional
+            flow.emit(OrderPlanned(now_ns, identity, client_order_id(identity), intent, reservation, controls))
+
+
+def _situation(state: State, seat: Seat, intent: Intent) -> Situation:
+    account = state.account
+    slot = (seat.strategy.id, seat.instrument.id)
+    slots = set(account.holdings)
+    unknown = 0
+    for order in account.orders.values():
+        if not order.intent.reduce_only:
+            slots.add((order.intent.strategy, order.intent.instrument))
+        if order.status is OrderStatus.UNKNOWN and order.intent.instrument == seat.instrument.id:
+            unknown += 1
+    stop = None
+    if intent.protection is not None:
+        entry = intent.limit_price if intent.limit_price is not None else intent.reference_price
+        stop = stop_price(entry, intent.side, intent.protection, seat.instrument)
+    day = account.day
+    return Situation(
+        now_ns=state.now_ns,
+        instrument=seat.instrument,
+        mark=state.view.mark(seat.instrument.id),
+        mode=account.mode,
+        halts=account.halts,
+        lease_held=account.lease_held,
+        store_healthy=account.store_healthy,
+        breaker=day.breaker if day is not None else None,
+        equity=state.equity(),
+        exposure=state.exposure(),
+        positions=len(slots - {slot}),
+        entries_today=day.entries if day is not None else None,
+        unknown_orders=unknown,
+        cooldown_until_ns=account.stopped_at.get(slot, -seat.cooldown_ns) + seat.cooldown_ns,
+        stop_price=stop,
+    )
+
+
+# ---------------------------------------------------------------- after a fill
+
+
+def _slot(order: Order) -> Slot:
+    return order.intent.strategy, order.intent.instrument
+
+
+def _seat(flow: _Flow, order: Order) -> Seat | None:
+    """Whose order it is; None when the strategy sits at this desk no more."""
+    for seat in flow.desk.seats:
+        if (seat.strategy.id, seat.instrument.id) == _slot(order):
+            return seat
+    return None
+
+
+def _protective(state: State, slot: Slot) -> list[Order]:
+    """Stops and targets that stand for a position and are not on their way out."""
+    return [
+        order
+        for order in state.account.orders.values()
+        if order.intent.role in (OrderRole.STOP, OrderRole.TARGET)
+        and _slot(order) == slot
+        and not order.cancel_requested
+    ]
+
+
+def _protect(flow: _Flow, seat: Seat, holding: Holding, filled: Order) -> None:
+    """Brings stop and targets in line with the position that is held now.
+
+    A further entry fill moves them all; an exit fill re-sizes the stop alone; a stop in the
+    middle of its fills is left alone.
+    """
+    if holding.protection is None or filled.intent.role is OrderRole.STOP:
+        return
+    legs = protective_legs(holding.position, holding.protection, holding.tiers_done, seat.instrument)
+    standing = {(order.intent.role, order.intent.leg): order for order in _protective(flow.state, _slot(filled))}
+    for leg in legs:
+        order = standing.pop((leg.role, leg.leg), None)
+        if order is not None and (_fits(order, leg) or (leg.role is OrderRole.TARGET and filled.intent.reduce_only)):
+            continue
+        if order is not None and leg.role is OrderRole.TARGET:
+            _cancel(flow, order, "moved with the position")
+        _propose(flow, seat, _leg_intent(flow, seat, holding, leg))  # an old stop goes when the new one is accepted
+    for order in standing.values():
+        if not filled.intent.reduce_only:
+            _cancel(flow, order, "moved with the position")
+
+
+def _fits(order: Order, leg: Leg) -> bool:
+    price = order.intent.stop_price if leg.role is OrderRole.STOP else order.intent.limit_price
+    return order.remaining == leg.quantity and price == leg.price
+
+
+def _leg_intent(flow: _Flow, seat: Seat, holding: Holding, leg: Leg) -> Intent:
+    is_stop = leg.role is OrderRole.STOP
+    entry = plain(round(holding.position.entry_price, 8))
+    return Intent(
+        instrument=seat.instrument.id,
+        strategy=seat.strategy.id,
+        side=holding.position.side.opposite,
+        type=OrderType.STOP_MARKET if is_stop else OrderType.LIMIT,
+        role=leg.role,
+        quantity=leg.quantity,
+        reference_price=leg.price,
+        reduce_only=True,
+        decided_at_ns=flow.state.now_ns,
+        reason=f"stop loss of the entry at {entry}" if is_stop else f"take profit {leg.leg} of the entry at {entry}",
+        limit_price=None if is_stop else leg.price,
+        stop_price=leg.price if is_stop else None,
+        leg=leg.leg,
+    )
+
+
+def _close_books(flow: _Flow, held: Holding, order: Order, event: OrderFilled) -> None:
+    """A position is flat: one trade is told, and what protected it goes."""
+    position, _ = held.position.apply(event.fill)
+    flow.emit(
+        PositionClosed(
+            at_ns=event.fill.executed_at_ns,
+            instrument=position.instrument,
+            strategy=position.strategy,
+            side=held.position.side,
+            quantity=position.original_quantity,
+            entry_price=position.entry_price,
+            exit_price=position.exit_price,
+            realised=position.realised,
+            fees=position.fees,
+            opened_at_ns=position.opened_at_ns,
+            reason=order.intent.role.value,
+        )
+    )
+    for left in tuple(flow.state.account.orders.values()):
+        if _slot(left) == _slot(order) and left.intent.reduce_only:
+            _cancel(flow, left, "the position is closed")
+
+
+_REACTIONS: Mapping[type[Any], Callable[[_Flow, Any], None]] = MappingProxyType(
+    {
+        CandleClosed: _on_market,
+        QuoteObserved: _on_market,
+        OrderFilled: _on_filled,
+        OrderAccepted: _on_accepted,
+        OrderRejected: _on_rejected,
+        HaltSet: _on_halt,
+    }
+)

@@ -1,0 +1,120 @@
+"""Mean reversion on the relative strength index (SPEC 7.5)."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from decimal import Decimal
+
+from promethean.domain.errors import ConfigError, unknown_name
+from promethean.domain.events import CandleClosed, MarketEvent
+from promethean.domain.ids import InstrumentId, StrategyId
+from promethean.domain.market import MarketView
+from promethean.domain.signals import Signal, SignalSource, SignalType
+from promethean.indicators.momentum.rsi import rsi, rsi_window
+from promethean.strategies.catalogue import strategy
+
+
+@strategy("rsi_reversion")
+class RsiReversion:
+    """Buys when the RSI is oversold; sells (futures) or closes (spot) when it is overbought.
+
+    Parameters: rsi_period (14), oversold (30), overbought (70), confirm (false: act inside the zone; true: act when
+    the RSI crosses back out of it).
+    """
+
+    def __init__(
+        self,
+        *,
+        id: StrategyId,
+        instrument: InstrumentId,
+        timeframe: str,
+        parameters: Mapping[str, Decimal | bool],
+        can_short: bool,
+    ) -> None:
+        known: dict[str, Decimal | bool] = {
+            "rsi_period": Decimal(14),
+            "oversold": Decimal(30),
+            "overbought": Decimal(70),
+            "confirm": False,
+        }
+        for name in parameters:
+            if name not in known:
+                raise ConfigError(unknown_name("parameter of rsi_reversion", name, known))
+        values = {**known, **parameters}
+        self.id = id
+        self.instrument = instrument
+        self.timeframe = timeframe
+        self.period = _whole("rsi_period", values["rsi_period"], 2, 500)
+        self.oversold = _level("oversold", values["oversold"])
+        self.overbought = _level("overbought", values["overbought"])
+        if self.oversold >= self.overbought:
+            raise ConfigError(
+                f"parameters.oversold is {self.oversold:g}, not below parameters.overbought ({self.overbought:g})"
+            )
+        if not isinstance(values["confirm"], bool):
+            raise ConfigError(f"parameters.confirm is {values['confirm']}; write true or false")
+        self.confirm = values["confirm"]
+        self.window = rsi_window(self.period)
+        self._overbought_type = SignalType.SELL if can_short else SignalType.CLOSE
+
+    def on_event(self, event: MarketEvent, view: MarketView) -> Sequence[Signal]:
+        """A BUY when oversold, a SELL or CLOSE when overbought, at the close of a candle of its own."""
+        if not isinstance(event, CandleClosed):
+            return ()
+        candle = event.candle
+        if candle.instrument != self.instrument or candle.timeframe != self.timeframe:
+            return ()
+        before, now = self._last_two(view)
+        if self.confirm:
+            buys = before < self.oversold <= now
+            sells = before > self.overbought >= now
+        else:
+            buys = now < self.oversold
+            sells = now > self.overbought
+        if not (buys or sells):
+            return ()
+        return (self._signal(buys, before if self.confirm else now, now, candle.close_time_ns),)
+
+    def _signal(self, buys: bool, extreme: float, now: float, at_ns: int) -> Signal:
+        if buys:
+            depth, where = (self.oversold - extreme) / self.oversold, f"below {self.oversold:g}"
+        else:
+            depth, where = (extreme - self.overbought) / (100 - self.overbought), f"above {self.overbought:g}"
+        reason = f"RSI({self.period}) is {now:.2f}, {where}"
+        if self.confirm:
+            reason = f"RSI({self.period}) came back to {now:.2f} from {extreme:.2f}, {where}"
+        return Signal(
+            SignalType.BUY if buys else self._overbought_type,
+            SignalSource.TECHNICAL,
+            min(1.0, 0.6 + 0.4 * depth),
+            reason,
+            self.instrument,
+            self.timeframe,
+            at_ns,
+            self.id,
+            {"rsi": f"{now:.6f}"},
+        )
+
+    def _last_two(self, view: MarketView) -> tuple[float, float]:
+        close = view.candles(self.instrument, self.timeframe).tail(self.window).close
+        if len(close) < self.period + 2:
+            return math.nan, math.nan
+        values = rsi(close, self.period)
+        return float(values[-2]), float(values[-1])
+
+    def reading(self, view: MarketView) -> Mapping[str, float]:
+        """The RSI at the newest closed candle."""
+        return {f"RSI({self.period})": self._last_two(view)[1]}
+
+
+def _whole(name: str, value: Decimal | bool, smallest: int, largest: int) -> int:
+    if isinstance(value, bool) or value != int(value) or not smallest <= value <= largest:
+        raise ConfigError(f"parameters.{name} is {value}; write a whole number from {smallest} to {largest}")
+    return int(value)
+
+
+def _level(name: str, value: Decimal | bool) -> float:
+    if isinstance(value, bool) or not 0 < value < 100:
+        raise ConfigError(f"parameters.{name} is {value}; an RSI level lies between 0 and 100")
+    return float(value)
