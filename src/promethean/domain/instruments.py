@@ -89,7 +89,7 @@ class Instrument:
         return (quantity / self.quantity_increment).to_integral_value(ROUND_HALF_UP) * self.quantity_increment
 
     def price_from_float(self, price: float) -> Decimal:
-        """The border from arrays: a float64 price as the Decimal on the tick grid.  Raises ValueError when not finite."""
+        """The border from arrays: a float64 price as Decimal on the tick grid.  Raises ValueError when not finite."""
         return self.round_price(Decimal(repr(price)))
 
 

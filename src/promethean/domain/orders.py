@@ -199,7 +199,11 @@ TRANSITIONS = MappingProxyType(_transitions())
 
 @dataclass(frozen=True, slots=True)
 class Order:
-    """What the venue holds, or may hold, for one intent."""
+    """What the venue holds, or may hold, for one intent.
+
+    request_sequence: journal row of the last thing we asked for: the order itself, or its cancellation.
+    trade_ids:        the venue's ids of the fills counted in filled_quantity.  filled_at_ns: the last of them.
+    """
 
     id: OrderId
     client_order_id: ClientOrderId
@@ -212,13 +216,20 @@ class Order:
     evidence_id: str | None = None
     sent_at_ns: int | None = None
     valid_until_ns: int | None = None
-    cancel_requested: bool = False
+    request_sequence: int = 0
+    cancel_requested_at_ns: int | None = None
     trade_ids: tuple[str, ...] = ()
+    filled_at_ns: int | None = None
 
     @property
     def remaining(self) -> Decimal:
         """Base units that may still be filled."""
         return self.intent.quantity - self.filled_quantity
+
+    @property
+    def cancel_requested(self) -> bool:
+        """Whether we asked the venue to end it."""
+        return self.cancel_requested_at_ns is not None
 
     @property
     def average_price(self) -> Decimal | None:

@@ -225,7 +225,7 @@ def _intent_refused(account: Account, event: IntentRefused) -> Account:
 
 
 def _order_planned(account: Account, event: OrderPlanned) -> Account:
-    order = Order(event.order_id, event.client_order_id, event.intent)
+    order = Order(event.order_id, event.client_order_id, event.intent, request_sequence=account.sequence + 1)
     day = account.day
     if event.intent.role is OrderRole.ENTRY and day is not None:
         day = replace(day, entries=day.entries + 1)
@@ -273,7 +273,13 @@ def _order_expired(account: Account, event: OrderExpired) -> Account:
 
 def _cancel_requested(account: Account, event: CancelRequested) -> Account:
     order = account.orders.get(event.order_id)
-    return account if order is None else _with_order(account, replace(order, cancel_requested=True))
+    return (
+        account
+        if order is None
+        else _with_order(
+            account, replace(order, cancel_requested_at_ns=event.at_ns, request_sequence=account.sequence + 1)
+        )
+    )
 
 
 def _order_filled(account: Account, event: OrderFilled) -> Account:
@@ -282,19 +288,26 @@ def _order_filled(account: Account, event: OrderFilled) -> Account:
     assert order is not None, f"a fill of an order that is not ours: {fill}"
     if fill.trade_id in order.trade_ids:
         return account  # a repeated report
+    order = order_filled(order, event)
+    account = _booked(_with_order(account, order), order, event)
+    totals = replace(account.totals, fills=account.totals.fills + 1, fees=account.totals.fees + fill.fee.amount)
+    return replace(account, totals=totals)
+
+
+def order_filled(order: Order, event: OrderFilled) -> Order:
+    """The order after one more fill; the status of an order that has ended stays."""
+    fill = event.fill
     filled = order.filled_quantity + fill.quantity
     step = OrderStep.FILLED if filled >= order.intent.quantity else OrderStep.PARTLY_FILLED
-    order = replace(
+    return replace(
         order.after(step),
         filled_quantity=filled,
         filled_notional=order.filled_notional + fill.notional,
         fee=order.fee + fill.fee.amount,
         evidence_id=event.evidence_id,
         trade_ids=(*order.trade_ids, fill.trade_id),
+        filled_at_ns=fill.executed_at_ns,
     )
-    account = _booked(_with_order(account, order), order, event)
-    totals = replace(account.totals, fills=account.totals.fills + 1, fees=account.totals.fees + fill.fee.amount)
-    return replace(account, totals=totals)
 
 
 def _booked(account: Account, order: Order, event: OrderFilled) -> Account:

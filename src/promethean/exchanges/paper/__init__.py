@@ -1,0 +1,1 @@
+"""The simulated venue of paper trading and backtests."""

@@ -1,0 +1,405 @@
+"""A venue that fills orders from market events (SPEC 9.7).
+
+A candle is worked through in two passes.  First its open: everything that arrives before its close meets the opening
+price, so a market order fills there and a level that was jumped over fills at the open.  Then its range: stops first,
+because a candle does not tell what it touched first, then limits that the price went through.  Where quotes were seen
+inside a candle they have done all that, and its range does nothing again.
+
+The book is the sum of the account's own facts: after a restart `restore` rebuilds it from them, and a pass that was
+interrupted goes on where it stood.
+"""
+
+from __future__ import annotations
+
+import math
+import zlib
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from decimal import ROUND_HALF_EVEN, Decimal
+
+from promethean.domain.candles import Candle
+from promethean.domain.events import (
+    CandleClosed,
+    MarketEvent,
+    OrderAccepted,
+    OrderCancelled,
+    OrderExpired,
+    OrderFilled,
+    OrderRejected,
+    VenueReport,
+)
+from promethean.domain.ids import InstrumentId, OrderId, fact_id
+from promethean.domain.instants import NS_PER_MS
+from promethean.domain.instruments import Instrument, MarketType, Rounding
+from promethean.domain.market import Quote, Side
+from promethean.domain.money import Money, plain
+from promethean.domain.orders import Order, OrderStatus, OrderType
+from promethean.domain.positions import Fill
+from promethean.exchanges.port import Capabilities
+
+ZERO = Decimal(0)
+FEE_STEP = Decimal("1e-8")
+_Reaches = Callable[[Order, Candle], float | None]
+
+
+@dataclass(frozen=True, slots=True)
+class PaperTerms:
+    """How the simulated venue treats orders.
+
+    fee_maker, fee_taker: fractions of notional.  slippage_bps: basis points for an order as large as the candle's
+    volume; it shrinks with the square root of the share.  participation_max: largest share of a candle's volume that
+    one order takes.  latency_ms: mean; each order draws 0.5 to 1.5 times that from the seed.
+    optimistic: a touch fills a limit order; otherwise the price has to go through it.
+    """
+
+    fee_maker: Decimal
+    fee_taker: Decimal
+    slippage_bps: Decimal = Decimal(2)
+    latency_ms: int = 150
+    participation_max: Decimal = Decimal("0.1")
+    optimistic: bool = False
+    seed: int = 0
+
+
+@dataclass(slots=True)
+class _Resting:
+    """An order in the book.
+
+    arrives_at_ns: when the venue has it.  price: limit or trigger, 0 for a market order.  filled_at_ns: its last fill.
+    """
+
+    order: Order
+    arrives_at_ns: int
+    price: float
+    remaining: Decimal
+    fills: int
+    filled_at_ns: int
+
+    def reached(self, low: float, high: float) -> bool:
+        """Whether prices between low and high, both included, can concern the order."""
+        intent = self.order.intent
+        if intent.type is OrderType.MARKET:
+            return True
+        waits_below = (intent.side is Side.BUY) == (intent.type is OrderType.LIMIT)
+        return low <= self.price if waits_below else high >= self.price
+
+
+class PaperVenue:
+    """One paper account at the simulated venue."""
+
+    name = "paper"
+    capabilities = Capabilities(
+        order_types=frozenset({OrderType.MARKET, OrderType.LIMIT, OrderType.STOP_MARKET}),
+        shorts=True,
+        reduce_only=True,
+        client_order_ids=True,
+        validity_window=True,
+        stale_read_s=0.0,
+    )
+
+    def __init__(self, instruments: Mapping[InstrumentId, Instrument], terms: PaperTerms, cash: Decimal) -> None:
+        self._instruments = instruments
+        self._terms = terms
+        self._cash = cash
+        self._book: dict[OrderId, _Resting] = {}
+        self._held: dict[InstrumentId, Decimal] = {}
+        self._log: dict[OrderId, list[VenueReport]] = {}
+        self._quoted_at: dict[InstrumentId, int] = {}
+
+    def restore(self, orders: Iterable[Order], positions: Mapping[InstrumentId, Decimal], cash: Decimal) -> None:
+        """Rebuild the book from the account's facts.
+
+        An order whose send was claimed counts as received: the claim is the message, and it was committed.
+        """
+        self._cash = cash
+        self._held = {instrument: quantity for instrument, quantity in positions.items() if quantity}
+        self._book.clear()
+        for order in sorted(orders, key=lambda order: order.sent_at_ns or 0):
+            if order.status in (OrderStatus.SENDING, OrderStatus.UNKNOWN):
+                self._receive(order)
+            elif order.status in (OrderStatus.OPEN, OrderStatus.PARTIAL):
+                self._rest(order)
+
+    # ------------------------------------------------------------ the port
+
+    async def submit(self, order: Order) -> OrderAccepted | OrderRejected:
+        """Take the order into the book, or refuse it as a venue would."""
+        return self._receive(order)
+
+    async def cancel(self, order: Order) -> OrderCancelled | None:
+        """Take the order out of the book."""
+        if self._book.pop(order.id, None) is None:
+            return None
+        assert order.cancel_requested_at_ns is not None, "a cancel is requested in the journal first"
+        report = OrderCancelled(order.cancel_requested_at_ns, order.id, "requested", _evidence(order.id, "cancelled"))
+        self._log.setdefault(order.id, []).append(report)
+        return report
+
+    async def lookup(self, order: Order) -> Sequence[VenueReport]:
+        """What happened to the order here since the venue started."""
+        return tuple(self._log.get(order.id, ()))
+
+    async def open_orders(self) -> Sequence[OrderId]:
+        """Orders in the book, in the order of their arrival."""
+        return tuple(self._book)
+
+    async def fills(self, since_ns: int) -> Sequence[OrderFilled]:
+        """Fills since an instant."""
+        fills = [r for log in self._log.values() for r in log if isinstance(r, OrderFilled) and r.at_ns >= since_ns]
+        return tuple(sorted(fills, key=lambda report: report.at_ns))
+
+    async def positions(self) -> dict[InstrumentId, Decimal]:
+        """Base units held, signed."""
+        return dict(self._held)
+
+    def advance(self, event: MarketEvent) -> Iterator[VenueReport]:
+        """What the market event does to the book, report by report."""
+        if not self._book:
+            if not isinstance(event, CandleClosed):
+                self._quoted_at[event.quote.instrument] = event.quote.at_ns
+            return
+        if isinstance(event, CandleClosed):
+            candle = event.candle
+            quoted = self._quoted_at.get(candle.instrument, -1) >= candle.open_time_ns
+            if not quoted and any(resting.reached(candle.low, candle.high) for resting in self._book.values()):
+                yield from self._at_open(candle)
+                yield from self._in_range(candle)
+            yield from self._expire(candle.instrument, candle.close_time_ns)
+        else:
+            self._quoted_at[event.quote.instrument] = event.quote.at_ns
+            yield from self._at_quote(event.quote)
+            yield from self._expire(event.quote.instrument, event.quote.at_ns)
+
+    # ------------------------------------------------------------ arrival
+
+    def _receive(self, order: Order) -> OrderAccepted | OrderRejected:
+        assert order.sent_at_ns is not None, "an order is claimed before it is sent"
+        at_ns = order.sent_at_ns + self._latency_ns(order)
+        refusal = self._refusal(order, at_ns)
+        report: OrderAccepted | OrderRejected
+        if refusal is not None:
+            report = OrderRejected(at_ns, order.id, *refusal, _evidence(order.id, "rejected"))
+        else:
+            self._rest(order)
+            report = OrderAccepted(at_ns, order.id, f"paper-{order.client_order_id}", _evidence(order.id, "accepted"))
+        self._log.setdefault(order.id, []).append(report)
+        return report
+
+    def _rest(self, order: Order) -> None:
+        assert order.sent_at_ns is not None, "an order is claimed before it is sent"
+        arrives_at_ns = order.sent_at_ns + self._latency_ns(order)
+        price = float(order.intent.limit_price or order.intent.stop_price or 0)
+        filled_at_ns = order.filled_at_ns if order.filled_at_ns is not None else -1
+        self._book[order.id] = _Resting(
+            order, arrives_at_ns, price, order.remaining, len(order.trade_ids), filled_at_ns
+        )
+
+    def _latency_ns(self, order: Order) -> int:
+        """Drawn from the seed and from what the order is, so that a repeated run draws the same."""
+        intent = order.intent
+        what = f"{self._terms.seed}/{order.sent_at_ns}/{intent.instrument}/{intent.side}/{intent.type}/{intent.leg}"
+        share = zlib.crc32(what.encode()) / 0xFFFFFFFF
+        return int(self._terms.latency_ms * (0.5 + share)) * NS_PER_MS
+
+    def _refusal(self, order: Order, at_ns: int) -> tuple[str, str] | None:
+        """Code and words of a definite refusal, or None."""
+        intent = order.intent
+        instrument = self._instruments.get(intent.instrument)
+        if instrument is None:
+            return "unknown_instrument", f"{intent.instrument} is not traded here"
+        if intent.type not in self.capabilities.order_types:
+            return "unsupported_type", f"{intent.type} orders are not simulated"
+        if order.valid_until_ns is not None and at_ns > order.valid_until_ns:
+            return "too_late", "the order arrived after its validity window"
+        for price in (intent.limit_price, intent.stop_price):
+            if price is not None and price % instrument.price_increment:
+                return "price_filter", f"price {plain(price)} is not a multiple of {plain(instrument.price_increment)}"
+        if intent.quantity % instrument.quantity_increment or intent.quantity < instrument.quantity_min:
+            return "lot_size", f"quantity {plain(intent.quantity)} does not fit the lot of {instrument.symbol}"
+        if intent.reduce_only:
+            if self._reducible(order) <= 0:
+                return "reduce_only", f"nothing is held that a {intent.side} could reduce"
+            return None
+        if intent.notional < instrument.notional_min:
+            return "min_notional", f"notional {plain(intent.notional)} is below {plain(instrument.notional_min)}"
+        if instrument.market_type is MarketType.SPOT and intent.side is Side.SELL:
+            return "insufficient_balance", f"no {instrument.base} to sell"
+        needed = intent.notional * (1 + self._terms.fee_taker)
+        if needed > self._free_cash():
+            return "insufficient_balance", f"{plain(round(needed, 8))} {instrument.quote} needed"
+        return None
+
+    def _free_cash(self) -> Decimal:
+        """Cash not yet spoken for by entries in the book."""
+        held = ZERO
+        for resting in self._book.values():
+            intent = resting.order.intent
+            if not intent.reduce_only:
+                held += resting.remaining * (intent.limit_price or intent.reference_price)
+        return self._cash - held
+
+    def _reducible(self, order: Order) -> Decimal:
+        held = self._held.get(order.intent.instrument, ZERO)
+        return max(ZERO, -held * order.intent.side.sign)
+
+    # ------------------------------------------------------------ matching
+
+    def _at_open(self, candle: Candle) -> Iterator[VenueReport]:
+        """Everything that arrives before the close meets the opening price, in the order of arrival."""
+        while (hit := self._first(candle, _open_price)) is not None:
+            resting, price, maker = hit
+            at_ns = max(candle.open_time_ns, resting.arrives_at_ns)
+            yield self._fill(resting, price, maker and resting.arrives_at_ns <= candle.open_time_ns, candle, at_ns)
+
+    def _in_range(self, candle: Candle) -> Iterator[VenueReport]:
+        """What the candle reached after its open: stops first, then limits; booked at its last nanosecond."""
+        for reached in (_stop_reached, self._limit_reached):
+            while (hit := self._first(candle, reached)) is not None:
+                resting, price, maker = hit
+                yield self._fill(resting, price, maker, candle, candle.close_time_ns - 1)
+
+    def _first(self, candle: Candle, price_of: _Reaches) -> tuple[_Resting, float, bool] | None:
+        """The first order that this pass fills, with its price before slippage and whether it made liquidity."""
+        for resting in sorted(self._book.values(), key=lambda resting: resting.arrives_at_ns):
+            intent = resting.order.intent
+            if intent.instrument != candle.instrument or resting.arrives_at_ns >= candle.close_time_ns:
+                continue
+            if resting.filled_at_ns >= candle.open_time_ns:
+                continue  # an order takes its share of a candle's volume once
+            price = price_of(resting.order, candle)
+            if price is not None and self._available(resting, candle) > 0:
+                return resting, price, intent.type is OrderType.LIMIT
+        return None
+
+    def _limit_reached(self, order: Order, candle: Candle) -> float | None:
+        limit = order.intent.limit_price
+        if order.intent.type is not OrderType.LIMIT or limit is None:
+            return None
+        price = float(limit)
+        if order.intent.side is Side.BUY:
+            through = candle.low < price or (self._terms.optimistic and candle.low == price)
+        else:
+            through = candle.high > price or (self._terms.optimistic and candle.high == price)
+        return price if through else None
+
+    def _available(self, resting: _Resting, candle: Candle) -> Decimal:
+        """Base units this candle lets the order have."""
+        intent = resting.order.intent
+        quantity = min(resting.remaining, self._reducible(resting.order)) if intent.reduce_only else resting.remaining
+        share = Decimal(repr(candle.volume)) * self._terms.participation_max
+        if quantity <= share:
+            return quantity
+        return self._instruments[intent.instrument].round_quantity(share)
+
+    def _at_quote(self, quote: Quote) -> Iterator[VenueReport]:
+        """Orders that have arrived meet bid and ask; a quote carries no volume, so they fill whole."""
+        while True:
+            hit = None
+            for resting in sorted(self._book.values(), key=lambda resting: resting.arrives_at_ns):
+                intent = resting.order.intent
+                if intent.instrument != quote.instrument or resting.arrives_at_ns > quote.at_ns:
+                    continue
+                if intent.reduce_only and self._reducible(resting.order) <= 0:
+                    continue
+                price = _quote_price(resting.order, quote)
+                if price is not None:
+                    hit = resting, price
+                    break
+            if hit is None:
+                return
+            resting, price = hit
+            resting_before = resting.order.intent.type is OrderType.LIMIT and resting.filled_at_ns < 0
+            maker = resting_before and quote.at_ns > resting.arrives_at_ns
+            yield self._fill(resting, price, maker, None, quote.at_ns)
+
+    def _fill(self, resting: _Resting, price: float, maker: bool, candle: Candle | None, at_ns: int) -> OrderFilled:
+        order, intent = resting.order, resting.order.intent
+        instrument = self._instruments[intent.instrument]
+        if candle is not None:
+            quantity = self._available(resting, candle)
+        else:
+            quantity = min(resting.remaining, self._reducible(order)) if intent.reduce_only else resting.remaining
+        if intent.type is OrderType.LIMIT:
+            exact = instrument.price_from_float(price)
+        else:
+            share = float(quantity) / candle.volume if candle is not None else 0.0
+            slip = 1 + intent.side.sign * float(self._terms.slippage_bps) / 10_000 * math.sqrt(share)
+            worse = Rounding.UP if intent.side is Side.BUY else Rounding.DOWN
+            exact = instrument.round_price(Decimal(repr(price * slip)), worse)
+        rate = self._terms.fee_maker if maker else self._terms.fee_taker
+        fee = (exact * quantity * rate).quantize(FEE_STEP, ROUND_HALF_EVEN)
+        resting.fills += 1
+        trade_id = f"{order.client_order_id}-{resting.fills}"
+        fill = Fill(
+            order.id, trade_id, instrument.id, intent.side, exact, quantity, Money(fee, instrument.quote), maker, at_ns
+        )
+        self._book_fill(resting, fill)
+        report = OrderFilled(fill, _evidence(order.id, trade_id))
+        self._log.setdefault(order.id, []).append(report)
+        return report
+
+    def _book_fill(self, resting: _Resting, fill: Fill) -> None:
+        resting.remaining -= fill.quantity
+        resting.filled_at_ns = fill.executed_at_ns
+        if resting.remaining <= 0:
+            del self._book[fill.order_id]
+        held = self._held.get(fill.instrument, ZERO) + fill.quantity * fill.side.sign
+        if held:
+            self._held[fill.instrument] = held
+        else:
+            self._held.pop(fill.instrument, None)
+        self._cash -= fill.notional * fill.side.sign + fill.fee.amount
+
+    def _expire(self, instrument: InstrumentId, now_ns: int) -> Iterator[VenueReport]:
+        """Ends what is good till a date that has passed."""
+        for resting in tuple(self._book.values()):
+            intent = resting.order.intent
+            if intent.instrument == instrument and intent.expires_at_ns is not None and intent.expires_at_ns <= now_ns:
+                del self._book[resting.order.id]
+                report = OrderExpired(intent.expires_at_ns, resting.order.id, _evidence(resting.order.id, "expired"))
+                self._log.setdefault(resting.order.id, []).append(report)
+                yield report
+
+
+def _open_price(order: Order, candle: Candle) -> float | None:
+    """The price at which an order meets the open of a candle, or None when it does not."""
+    intent, price = order.intent, candle.open
+    match intent.type:
+        case OrderType.MARKET:
+            return price
+        case OrderType.LIMIT:
+            limit = float(intent.limit_price or 0)
+            marketable = price <= limit if intent.side is Side.BUY else price >= limit
+            return price if marketable else None
+        case _:
+            return price if _triggered(order, price, price) else None
+
+
+def _stop_reached(order: Order, candle: Candle) -> float | None:
+    """The trigger price of a stop that the candle's range reaches, or None."""
+    if order.intent.type is not OrderType.STOP_MARKET:
+        return None
+    return float(order.intent.stop_price or 0) if _triggered(order, candle.low, candle.high) else None
+
+
+def _triggered(order: Order, low: float, high: float) -> bool:
+    stop = float(order.intent.stop_price or 0)
+    return high >= stop if order.intent.side is Side.BUY else low <= stop
+
+
+def _quote_price(order: Order, quote: Quote) -> float | None:
+    """The price at which an order meets a quote, or None when it does not."""
+    intent = order.intent
+    price = quote.ask if intent.side is Side.BUY else quote.bid
+    match intent.type:
+        case OrderType.MARKET:
+            return price
+        case OrderType.LIMIT:
+            limit = float(intent.limit_price or 0)
+            return price if (price <= limit if intent.side is Side.BUY else price >= limit) else None
+        case _:
+            return price if _triggered(order, quote.last, quote.last) else None
+
+
+def _evidence(order: OrderId, what: str) -> str:
+    return fact_id(order, what)
