@@ -283,6 +283,7 @@ class Risk(Group):
         1000
     )
     daily_trades: Annotated[int, Key("entries per account and day", minimum=1, maximum=1000)] = 20
+    open_positions: Annotated[int, Key("positions open or pending at one time", minimum=1, maximum=1000)] = 3
     total_exposure: Annotated[
         Decimal,
         Key("open, pending and unknown orders and positions together", minimum=1, maximum=100_000_000, unit="USD"),

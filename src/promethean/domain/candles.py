@@ -78,7 +78,7 @@ class CandleSeries:
     Appending is amortised constant time: series share their storage, and at most `keep` .. 2 x `keep` candles are held.
     """
 
-    __slots__ = ("_columns", "_start", "_stop", "keep")
+    __slots__ = ("_columns", "_start", "_stop", "keep", "last_open_time_ns")
 
     def __init__(self, keep: int = 5000) -> None:
         if keep < 1:
@@ -87,6 +87,7 @@ class CandleSeries:
         self._columns = _Columns(2 * keep)
         self._start = 0
         self._stop = 0
+        self.last_open_time_ns = -1  # of an empty series: before every instant
 
     @classmethod
     def of(cls, candles: Iterable[Candle], keep: int = 5000) -> CandleSeries:
@@ -106,12 +107,14 @@ class CandleSeries:
         for target, values in zip((store.open, store.high, store.low, store.close, store.volume), columns, strict=True):
             target[:rows] = values[len(values) - rows :]
         store.used = series._stop = rows
+        if rows:
+            series.last_open_time_ns = int(open_time_ns[-1])
         return series
 
     def append(self, candle: Candle) -> CandleSeries:
         """The series with one more candle.  Raises ValueError unless it opens after the last one."""
         columns, start, stop = self._columns, self._start, self._stop
-        if stop > start and candle.open_time_ns <= columns.open_time[stop - 1]:
+        if candle.open_time_ns <= self.last_open_time_ns:
             raise ValueError(f"a candle that opens at {candle.open_time_ns} does not follow the series' last one")
         if stop == columns.capacity or columns.used != stop:
             # Full, or another series already continued from here: go on in storage of our own.
@@ -123,7 +126,7 @@ class CandleSeries:
         columns.close[stop] = candle.close
         columns.volume[stop] = candle.volume
         columns.used = stop + 1
-        return self._sharing(columns, start, stop + 1)
+        return self._sharing(columns, start, stop + 1, candle.open_time_ns)
 
     def _copy_tail(self) -> tuple[_Columns, int, int]:
         rows = min(self.keep, len(self))
@@ -133,17 +136,19 @@ class CandleSeries:
         columns.used = rows
         return columns, 0, rows
 
-    def _sharing(self, columns: _Columns, start: int, stop: int) -> CandleSeries:
+    def _sharing(self, columns: _Columns, start: int, stop: int, last_open_time_ns: int) -> CandleSeries:
         series = CandleSeries.__new__(CandleSeries)
         series.keep = self.keep
         series._columns = columns
         series._start = start
         series._stop = stop
+        series.last_open_time_ns = last_open_time_ns
         return series
 
     def tail(self, rows: int) -> CandleSeries:
         """The last `rows` candles (fewer when there are fewer), without copying."""
-        return self._sharing(self._columns, max(self._start, self._stop - rows), self._stop)
+        start = max(self._start, self._stop - rows)
+        return self._sharing(self._columns, start, self._stop, self.last_open_time_ns)
 
     def __len__(self) -> int:
         return self._stop - self._start

@@ -6,6 +6,7 @@ other event belongs to the stream of one account.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from decimal import Decimal
 from typing import TypeAlias
@@ -151,11 +152,12 @@ class SignalRaised:
 
 @dataclass(frozen=True, slots=True)
 class IntentRefused:
-    """A control refused; nothing was sent."""
+    """A control refused; nothing was sent.  inputs: what the controls saw, as text."""
 
     at_ns: int
     intent: Intent
     refused: Refused
+    inputs: Mapping[str, str]
 
 
 @dataclass(frozen=True, slots=True)
@@ -163,6 +165,7 @@ class OrderPlanned:
     """The intent passed every control and may be sent once this is committed.
 
     reservation: quote units set aside for it; zero for orders that only reduce.
+    controls, inputs: how many controls were asked, and what they saw, as text.
     """
 
     at_ns: int
@@ -171,6 +174,7 @@ class OrderPlanned:
     intent: Intent
     reservation: Decimal
     controls: int
+    inputs: Mapping[str, str]
 
 
 @dataclass(frozen=True, slots=True)

@@ -93,10 +93,6 @@ class Mark:
     at_ns: int
 
 
-_NO_SERIES: Mapping[tuple[InstrumentId, str], CandleSeries] = MappingProxyType({})
-_NO_MARKS: Mapping[InstrumentId, Mark] = MappingProxyType({})
-
-
 @dataclass(frozen=True, slots=True)
 class MarketView:
     """The market as it could be known at `as_of_ns`; what comes later cannot be asked for.
@@ -105,20 +101,24 @@ class MarketView:
     """
 
     as_of_ns: int = 0
-    _series: Mapping[tuple[InstrumentId, str], CandleSeries] = field(default=_NO_SERIES)
-    _marks: Mapping[InstrumentId, Mark] = field(default=_NO_MARKS)
+    _series: Mapping[tuple[InstrumentId, str], CandleSeries] = field(default_factory=lambda: MappingProxyType({}))
+    _marks: Mapping[InstrumentId, Mark] = field(default_factory=lambda: MappingProxyType({}))
 
     def with_candle(self, candle: Candle) -> MarketView:
         """The view after a candle closed."""
         key = (candle.instrument, candle.timeframe)
         series = self._series.get(key)
+        if series is None:
+            series = CandleSeries()
+        if candle.open_time_ns <= series.last_open_time_ns:
+            return self  # already part of the history that was put in place at the start
         mark = self._marks.get(candle.instrument)
         marks = self._marks
         if mark is None or mark.at_ns <= candle.close_time_ns:
             marks = {**marks, candle.instrument: Mark(candle.close, candle.close_time_ns)}
         return MarketView(
             max(self.as_of_ns, candle.close_time_ns),
-            {**self._series, key: (series if series is not None else CandleSeries()).append(candle)},
+            {**self._series, key: series.append(candle)},
             marks,
         )
 

@@ -112,9 +112,14 @@ class Intent:
             raise ValueError(f"an expiry belongs to GTD orders and to nothing else: {self}")
 
     @property
+    def reservation_price(self) -> Decimal:
+        """The limit price, else the reference price: what a base unit of it sets aside, in quote units."""
+        return self.limit_price if self.limit_price is not None else self.reference_price
+
+    @property
     def notional(self) -> Decimal:
         """Quantity at the limit price, else at the reference price; quote units."""
-        return self.quantity * (self.limit_price if self.limit_price is not None else self.reference_price)
+        return self.quantity * self.reservation_price
 
 
 class OrderStatus(enum.StrEnum):

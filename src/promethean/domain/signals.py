@@ -35,9 +35,6 @@ class SignalSource(enum.StrEnum):
     MANUAL = "MANUAL"
 
 
-_NOTHING: Mapping[str, str] = MappingProxyType({})
-
-
 @dataclass(frozen=True, slots=True)
 class Signal:
     """One source's view of one instrument.
@@ -56,7 +53,7 @@ class Signal:
     timeframe: str
     at_ns: int
     strategy: StrategyId
-    metadata: Mapping[str, str] = field(default=_NOTHING)
+    metadata: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
     close_percentage: float | None = None
 
     def __post_init__(self) -> None:

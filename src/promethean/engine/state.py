@@ -43,20 +43,25 @@ from promethean.domain.events import (
 from promethean.domain.ids import AccountId, InstrumentId, Lineage, OrderId, StrategyId
 from promethean.domain.market import Mark, MarketView
 from promethean.domain.orders import Order, OrderRole, OrderStatus, OrderStep, Protection
-from promethean.domain.positions import Position
+from promethean.domain.positions import Fill, Position
 
 ZERO = Decimal(0)
+_MONEY_STEP = Decimal("1e-12")
 Slot = tuple[StrategyId, InstrumentId]
 ENDED_KEPT = 64  # orders that ended unfilled and may still see a late fill
 
 
 @dataclass(frozen=True, slots=True)
 class Holding:
-    """An open position with the exits it was entered with.  tiers_done: tiers that have closed their share."""
+    """An open position with the exits it was entered with.
+
+    tiers_done: tiers that have closed their share.  used: quote units of the account's budget that it takes.
+    """
 
     position: Position
     protection: Protection | None
     tiers_done: int = 0
+    used: Decimal = ZERO
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,9 +150,7 @@ class State:
             exposure += abs(holding.position.quantity) * _price(mark)
         for order in self.account.orders.values():
             if not order.intent.reduce_only:
-                intent = order.intent
-                price = intent.limit_price if intent.limit_price is not None else intent.reference_price
-                exposure += order.remaining * price
+                exposure += order.remaining * order.intent.reservation_price
         return exposure
 
 
@@ -323,7 +326,7 @@ def _booked(account: Account, order: Order, event: OrderFilled) -> Account:
         tiers_done = holding.tiers_done
         if intent.role is OrderRole.TARGET and order.status is OrderStatus.FILLED:
             tiers_done = max(tiers_done, intent.leg)
-        holdings[slot] = Holding(position, protection, tiers_done)
+        holdings[slot] = Holding(position, protection, tiers_done, _budget_used(holding, position, order, fill))
     else:
         holdings.pop(slot, None)
         if intent.role is OrderRole.STOP:
@@ -336,6 +339,14 @@ def _booked(account: Account, order: Order, event: OrderFilled) -> Account:
         stopped_at=stopped_at,
         totals=replace(account.totals, realised=realised),
     )
+
+
+def _budget_used(holding: Holding, position: Position, order: Order, fill: Fill) -> Decimal:
+    """What an entry reserved stays taken while it is held, in proportion to what is left of it."""
+    if not order.intent.reduce_only:
+        return holding.used + fill.quantity * order.intent.reservation_price
+    held = abs(holding.position.quantity)
+    return (holding.used * abs(position.quantity) / held).quantize(_MONEY_STEP)
 
 
 def _position_closed(account: Account, event: PositionClosed) -> Account:

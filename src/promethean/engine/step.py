@@ -220,7 +220,8 @@ def _enter(flow: _Flow, seat: Seat, side: Side, decision: Decision) -> None:
         # Never rounded up: one lot stands in for the size that the lot does not allow, and is refused as such.
         intent = _entry_intent(flow, seat, side, seat.instrument.quantity_increment, reference, decision)
         size = f"{plain(round(equity, 2))} {seat.instrument.quote} of equity at {plain(reference)}"
-        flow.emit(IntentRefused(state.now_ns, intent, Refused("too_small", size, "at least one lot")))
+        inputs = _situation(state, seat, intent).summary()
+        flow.emit(IntentRefused(state.now_ns, intent, Refused("too_small", size, "at least one lot"), inputs))
         return
     _propose(flow, seat, _entry_intent(flow, seat, side, quantity, reference, decision))
 
@@ -283,17 +284,19 @@ def _close(flow: _Flow, seat: Seat, role: OrderRole, reason: str, share: Decimal
 
 def _propose(flow: _Flow, seat: Seat, intent: Intent) -> None:
     """Asks the risk check, the only way to an order."""
-    verdict = check(intent, _situation(flow.state, seat, intent), seat.limits)
+    situation = _situation(flow.state, seat, intent)
+    verdict = check(intent, situation, seat.limits)
+    inputs = situation.summary()
     now_ns = flow.state.now_ns
     match verdict:
         case Refused():
-            flow.emit(IntentRefused(now_ns, intent, verdict))
+            flow.emit(IntentRefused(now_ns, intent, verdict, inputs))
         case Passed(controls=controls):
             account = flow.state.account
             assert account.lineage is not None, "a runner has started before anything is planned"
             identity = order_id(account.id, account.lineage, account.sequence + 1, len(flow.effects))
             reservation = ZERO if intent.reduce_only else intent.notional
-            flow.emit(OrderPlanned(now_ns, identity, client_order_id(identity), intent, reservation, controls))
+            flow.emit(OrderPlanned(now_ns, identity, client_order_id(identity), intent, reservation, controls, inputs))
 
 
 def _situation(state: State, seat: Seat, intent: Intent) -> Situation:

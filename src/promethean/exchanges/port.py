@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 from typing import Protocol
@@ -71,6 +71,10 @@ class Venue(Protocol):
 
 class SimulatedVenue(Venue, Protocol):
     """A venue whose matching is ours: it sees each market event before the accounts do."""
+
+    def restore(self, orders: Iterable[Order], positions: Mapping[InstrumentId, Decimal], cash: Decimal) -> None:
+        """Rebuild what the venue holds from the account's facts: after every start."""
+        ...
 
     def advance(self, event: MarketEvent) -> Iterator[VenueReport]:
         """What the market event does to the orders that rest here, one report at a time.

@@ -47,6 +47,19 @@ class Situation:
     cooldown_until_ns: int | None
     stop_price: Decimal | None
 
+    def summary(self) -> dict[str, str]:
+        """What the controls saw, as text for the journal; what is unknown is left out."""
+        known = {
+            "mark": self.mark and repr(self.mark.price),
+            "mark_at_ns": self.mark and str(self.mark.at_ns),
+            "equity": self.equity is not None and plain(round(self.equity, 12)),
+            "exposure": self.exposure is not None and plain(round(self.exposure, 12)),
+            "positions": self.positions is not None and str(self.positions),
+            "entries_today": self.entries_today is not None and str(self.entries_today),
+            "mode": self.mode is not None and self.mode.value,
+        }
+        return {name: value for name, value in known.items() if value}
+
 
 Rule = Callable[[Intent, Situation, Limits], Refused | None]
 

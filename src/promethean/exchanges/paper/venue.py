@@ -115,7 +115,7 @@ class PaperVenue:
         self._held = {instrument: quantity for instrument, quantity in positions.items() if quantity}
         self._book.clear()
         for order in sorted(orders, key=lambda order: order.sent_at_ns or 0):
-            if order.status in (OrderStatus.SENDING, OrderStatus.UNKNOWN):
+            if order.status is OrderStatus.SENDING:
                 self._receive(order)
             elif order.status in (OrderStatus.OPEN, OrderStatus.PARTIAL):
                 self._rest(order)

@@ -30,7 +30,7 @@ def rsi(close: FloatArray, period: int = 14) -> FloatArray:
     if len(close) <= period:
         return np.full(len(close), np.nan)
     if period == 1:
-        # TA-Lib starts at 2.  With one candle in the average, U or D is the last change itself; no change is TA-Lib's 0.
+        # TA-Lib starts at 2.  With one candle in the average, U or D is the last change itself; without change, 0.
         change = np.diff(close, prepend=np.nan)
         return np.where(np.isnan(change), np.nan, np.where(change > 0, 100.0, 0.0))
     values: FloatArray = talib.RSI(close, period)

@@ -1,0 +1,362 @@
+"""One account at work: each event is journalled, stepped, its effects journalled, committed, then carried out.
+
+Starting is recovering: take the lease, replay the stream, settle what was in flight with the venue, go on.
+"""
+
+from __future__ import annotations
+
+import logging
+import secrets
+from collections import deque
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from decimal import Decimal
+from typing import get_args
+
+from promethean.domain.accounts import AccountMode
+from promethean.domain.events import (
+    AccountEvent,
+    AccountOpened,
+    CancelRequested,
+    CandleClosed,
+    Event,
+    HaltLifted,
+    HaltSet,
+    MarketEvent,
+    OrderCancelled,
+    OrderClaimed,
+    OrderDropped,
+    OrderFoundAbsent,
+    OrderOutcomeUnknown,
+    OrderPlanned,
+    QuoteObserved,
+    Reconciled,
+    RunFinished,
+    RunnerStarted,
+    VenueReport,
+)
+from promethean.domain.ids import InstrumentId, Lineage, OrderId, fact_id
+from promethean.domain.instants import NS_PER_S
+from promethean.domain.market import MarketView
+from promethean.domain.orders import Order, OrderStatus
+from promethean.engine.desk import Desk
+from promethean.engine.state import Account, State, absorb
+from promethean.engine.step import step
+from promethean.exchanges.port import SimulatedVenue
+from promethean.runtime.sender import Sender
+from promethean.storage.journal import Journal, Lease, Reservation, Seen, account_stream
+from promethean.storage.projections import Projector, budget_use
+
+log = logging.getLogger(__name__)
+
+VALIDITY_NS = 5 * NS_PER_S  # a venue refuses an order that arrives later than this after its claim
+DECISION_AGE_MAX_NS = 2 * NS_PER_S
+ABSENT_READS = 3
+READ_SPACING_NS = 2 * NS_PER_S
+CLOCK_MARGIN_NS = NS_PER_S
+MARKET_EVENTS = get_args(MarketEvent)
+
+Now = Callable[[State], int]
+Told = Callable[[Sequence[tuple[AccountEvent, State]]], None]
+Request = OrderPlanned | CancelRequested
+
+
+@dataclass(frozen=True, slots=True)
+class Opening:
+    """What a new account starts with.  balance: quote units of `currency`."""
+
+    at_ns: int
+    currency: str
+    balance: Decimal
+    exchange: str
+    provenance: str
+
+
+@dataclass(frozen=True, slots=True)
+class Halt:
+    """A kill latch that is set, as read from memory and file."""
+
+    scope: str
+    reason: str
+    by: str
+
+
+class AccountRunner:
+    """The one writer of an account.
+
+    now:   the account's clock: the time of the last event for recorded prices, the machine's for live ones.
+    halts: reads the kill latches from memory and file.
+    told:  is shown committed facts, each with the state right after it.
+    """
+
+    def __init__(
+        self,
+        *,
+        journal: Journal,
+        lease: Lease,
+        desk: Desk,
+        venue: SimulatedVenue,
+        projector: Projector,
+        opening: Opening,
+        build: str,
+        config_hash: str,
+        now: Now,
+        wall_ns: Callable[[], int],
+        halts: Callable[[], Sequence[Halt]],
+        told: Told | None = None,
+    ) -> None:
+        self._journal = journal
+        self._lease = lease
+        self._desk = desk
+        self._venue = venue
+        self._projector = projector
+        self._opening = opening
+        self._build = build
+        self._config_hash = config_hash
+        self._now = now
+        self._wall_ns = wall_ns
+        self._halts = halts
+        self._told = told
+        self._sender = Sender(venue, self._halted)
+        self._stream = account_stream(lease.account)
+        self._requests: deque[Request] = deque()
+        self._untold: list[tuple[AccountEvent, State]] = []
+        self._reads: dict[OrderId, tuple[int, int]] = {}
+        self._budget = (Decimal(0), Decimal(0))
+        self._seen: Seen | None = None
+        self.state = State(Account(lease.account), MarketView(), 0)
+
+    # ------------------------------------------------------------ start
+
+    async def start(self, view: MarketView, seen: Seen) -> None:
+        """Replay the account's stream, then settle with the venue what was in flight.
+
+        view: the market as it was known at `seen`, the last market event the account has handled.
+        """
+        self._seen = seen
+        head = await self._journal.open_stream(self._stream)
+        self.state = State(self.state.account, view, view.as_of_ns)
+        async for record in self._journal.read(self._stream):
+            self.state = absorb(self.state, record.event())
+        assert self.state.account.sequence == head, "a state is the sum of its journal"
+        self._budget = budget_use(self.state.account)
+        if head == 0:
+            opening = self._opening
+            self._step(
+                AccountOpened(opening.at_ns, opening.currency, opening.balance, opening.exchange, opening.provenance)
+            )
+        if not self.state.account.finished:
+            await self._recover()
+
+    async def _recover(self) -> None:
+        account = self.state.account
+        in_flight = [order for order in account.orders.values() if order.status is OrderStatus.SENDING]
+        unresolved = [order for order in account.orders.values() if order.cancel_requested]
+        self._venue.restore(account.orders.values(), _held(account), account.cash)
+        lineage = Lineage(secrets.token_hex(8))
+        self._step(RunnerStarted(self._time(), lineage, self._lease.epoch, self._build, self._config_hash))
+        for order in account.orders.values():
+            if order.status is OrderStatus.PLANNED:
+                self._step(OrderDropped(self._time(), order.id, "restart"))
+        for order in in_flight:
+            self._step(
+                OrderOutcomeUnknown(self._time(), order.id, "the process ended between the claim and the answer")
+            )
+        # In the order in which they were asked for, as an undisturbed run would have gone on.
+        for order in sorted((*in_flight, *unresolved), key=lambda order: order.request_sequence):
+            if order in in_flight:
+                for report in await self._venue.lookup(order):
+                    self._step(report)
+            else:
+                await self._carry_out_cancel(order)
+        await self._carry_out_all()
+        await self._reconcile()
+        await self._follow_latches()
+        await self.commit()
+
+    async def _reconcile(self) -> None:
+        """Compare with the venue's truth; the account becomes active only when nothing differs."""
+        account = self.state.account
+        theirs, ours = await self._venue.positions(), _held(account)
+        foreign = set(await self._venue.open_orders()) - set(account.orders)
+        if theirs != ours or foreign:
+            log.error(
+                "the venue holds other orders or positions than the journal; no new risk until a person has looked",
+                extra={"venue": self._venue.name, "positions": theirs, "journal": ours, "foreign": sorted(foreign)},
+            )
+            return
+        unknown = sum(order.status is OrderStatus.UNKNOWN for order in account.orders.values())
+        self._step(Reconciled(self._time(), len(account.orders) - unknown, unknown))
+
+    # ------------------------------------------------------------ events
+
+    async def on_market(self, event: MarketEvent, seen: Seen) -> None:
+        """One market event: first what it does to resting orders, then what the strategies make of it."""
+        for report in self._venue.advance(event):
+            await self.take(report)
+        self._seen = seen
+        await self.take(event)
+        if self._reads or any(o.status is OrderStatus.UNKNOWN for o in self.state.account.orders.values()):
+            await self._resolve_unknown()
+
+    async def take(self, event: Event) -> None:
+        """Step one event and carry out everything that follows from it."""
+        self._step(event)
+        if self._requests:
+            await self._carry_out_all()
+
+    async def finish(self) -> None:
+        """The recorded feed has ended."""
+        if not self.state.account.finished:
+            self._step(RunFinished(self._time()))
+
+    async def _follow_latches(self) -> None:
+        """Bring the account in line with the kill latches that are set now."""
+        latched = {halt.scope: halt for halt in self._halts()}
+        for scope in sorted(self.state.account.halts - set(latched)):
+            await self.take(HaltLifted(self._time(), scope, "a person"))
+        for scope, halt in latched.items():
+            if scope not in self.state.account.halts:
+                await self.take(HaltSet(self._time(), scope, halt.reason, halt.by, close=True))
+
+    async def look_around(self) -> None:
+        """What does not come as a market event: the kill latches.  Called between batches."""
+        await self._follow_latches()
+
+    def _step(self, event: Event) -> None:
+        before = self.state
+        self.state, effects = step(before, event, self._desk)
+        if isinstance(event, CandleClosed | QuoteObserved):
+            if not effects:
+                return
+            after = absorb(before, event)
+        else:
+            after = self._record(event, before)
+        # Each fact once more, one at a time: projections and people want the state right after it.
+        for fact in effects:
+            after = self._record(fact, after)
+            if isinstance(fact, OrderPlanned | CancelRequested):
+                self._requests.append(fact)
+
+    def _record(self, fact: AccountEvent, before: State) -> State:
+        """Journal one fact of the account and what follows from it for tables and people."""
+        received_at_ns = self._wall_ns()
+        after = absorb(before, fact)
+        self._journal.append(self._stream, fact, received_at_ns, self._seen)
+        self._projector.note(before.account, after.account, fact, received_at_ns)
+        if self._told is not None:
+            self._untold.append((fact, after))
+        return after
+
+    # ------------------------------------------------------------ commit
+
+    async def commit(self, planned: Sequence[OrderPlanned] = ()) -> None:
+        """Write everything since the last commit; with `planned`, claim the one send of these orders as well.
+
+        Raises LeaseLostError when another process has the account, StoreError when PostgreSQL fails: nothing of the
+        group is true then, and the runner starts again from the journal.
+        """
+        assert self._seen is not None, "an account is started before it commits"
+        async with self._journal.transaction() as transaction:
+            halted = await transaction.renew(self._lease)
+            wanted = [Reservation(plan.order_id, plan.reservation) for plan in planned if plan.reservation]
+            refused = await transaction.reserve(self._lease, wanted)
+            for plan in planned:
+                self._claim(plan, halted, plan.order_id in refused)
+            reserved, used = budget_use(self.state.account)
+            aside = sum((r.amount for r in wanted if r.order not in refused), Decimal(0))
+            changed = reserved - self._budget[0] - aside, used - self._budget[1]
+            offsets = {self._seen.stream: self._seen.sequence}
+            await transaction.write(self._projector.take(), self._lease, *changed, offsets)
+        self._budget = reserved, used
+        if self._told is not None and self._untold:
+            self._told(self._untold)
+            self._untold = []
+
+    def _claim(self, plan: OrderPlanned, halted: bool, no_room: bool) -> None:
+        now_ns = self._time()
+        code = None
+        if no_room:
+            code = "reservation"
+        elif halted and not plan.intent.reduce_only:
+            code = "kill_switch"
+        elif now_ns - plan.intent.decided_at_ns > DECISION_AGE_MAX_NS:
+            code = "decision_too_old"
+        if code is not None:
+            self._step(OrderDropped(now_ns, plan.order_id, code))
+        else:
+            self._step(OrderClaimed(now_ns, plan.order_id, self._lease.epoch, now_ns + VALIDITY_NS))
+
+    # ------------------------------------------------------------ carrying out
+
+    async def _carry_out_all(self) -> None:
+        """Carry out what was asked for, in order, and what follows from the answers."""
+        while self._requests:
+            batch = tuple(self._requests)
+            self._requests.clear()
+            planned = [request for request in batch if isinstance(request, OrderPlanned)]
+            if planned:
+                await self.commit(planned)
+            for request in batch:
+                order = self.state.account.orders.get(request.order_id)
+                if order is None:
+                    continue  # dropped at the claim, or ended meanwhile
+                if isinstance(request, OrderPlanned):
+                    self._step(await self._sender.send(order, self._time()))
+                else:
+                    await self._carry_out_cancel(order)
+
+    async def _carry_out_cancel(self, order: Order) -> None:
+        report: OrderCancelled | None = await self._venue.cancel(order)
+        if report is not None:
+            self._step(report)
+            return
+        for known in await self._venue.lookup(order):  # gone from the book: ask what became of it
+            if _is_news(known, self.state.account):
+                self._step(known)
+
+    async def _resolve_unknown(self) -> None:
+        """Looks orders of unknown outcome up; absent only after enough timely reads (RELIABILITY section 3)."""
+        for order in tuple(self.state.account.orders.values()):
+            if order.status is not OrderStatus.UNKNOWN:
+                self._reads.pop(order.id, None)
+                continue
+            reports = await self._venue.lookup(order)
+            if reports:
+                for report in reports:
+                    await self.take(report)
+                continue
+            now_ns = self._time()
+            stale_ns = int(self._venue.capabilities.stale_read_s * NS_PER_S)
+            count, last_ns = self._reads.get(order.id, (0, 0))
+            timely = now_ns > (order.valid_until_ns or 0) + CLOCK_MARGIN_NS + stale_ns
+            if timely and now_ns - last_ns >= READ_SPACING_NS:
+                count, last_ns = count + 1, now_ns
+                self._reads[order.id] = (count, last_ns)
+            if count >= ABSENT_READS:
+                await self.take(OrderFoundAbsent(now_ns, order.id, fact_id(order.id, "absent")))
+
+    def _time(self) -> int:
+        return self._now(self.state) or self._opening.at_ns
+
+    def _halted(self) -> str | None:
+        halts = self._halts()
+        return "; ".join(halt.reason for halt in halts) if halts else None
+
+    @property
+    def mode(self) -> AccountMode:
+        """How far the account may go now."""
+        return self.state.account.mode
+
+
+def _held(account: Account) -> dict[InstrumentId, Decimal]:
+    held: dict[InstrumentId, Decimal] = {}
+    for holding in account.holdings.values():
+        position = holding.position
+        held[position.instrument] = held.get(position.instrument, Decimal(0)) + position.quantity
+    return {instrument: quantity for instrument, quantity in held.items() if quantity}
+
+
+def _is_news(report: VenueReport, account: Account) -> bool:
+    order_id = report.fill.order_id if hasattr(report, "fill") else report.order_id
+    return order_id in account.orders

@@ -1,0 +1,1 @@
+"""Where market events come from: a venue, a recorded file, or a seeded invented market."""

@@ -1,0 +1,331 @@
+"""The journal: append-only, hash-chained streams of events, written in groups.
+
+Appending numbers and chains an event in memory; a transaction writes everything appended so far together with the
+projections that follow from it, under the account's lease.  What is not committed did not happen: nothing is sent or
+told before.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from decimal import Decimal
+from typing import Any
+
+from promethean.domain.errors import JournalTamperedError, LeaseLostError, StoreError
+from promethean.domain.events import START_RECORDS, Event
+from promethean.domain.ids import AccountId, InstrumentId, OrderId, StreamName, UserId
+from promethean.storage.encoding import canonical, decode, encode
+from promethean.storage.projections import Rows, write_rows
+
+GENESIS = bytes(32)
+_COLUMNS = ("stream", "sequence", "type", "payload", "happened_at_ns", "received_at_ns", "previous_hash", "hash")
+_PAGE_ROWS = 5000
+
+
+def account_stream(account: AccountId) -> StreamName:
+    """The stream of an account's own facts."""
+    return StreamName(f"account/{account}")
+
+
+def market_stream(feed: str, instrument: InstrumentId) -> StreamName:
+    """The stream of one feed's market events about one instrument."""
+    return StreamName(f"market/{feed}/{instrument}")
+
+
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """The market event that an account fact was made on."""
+
+    stream: StreamName
+    sequence: int
+
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    """One row of the journal as read back.  body: the event's JSON form, for those who only count or hash."""
+
+    stream: StreamName
+    sequence: int
+    type: str
+    body: Mapping[str, Any]
+    seen: Seen | None
+    happened_at_ns: int
+
+    def event(self) -> Event:
+        """The event.  Raises StoreError when this program does not know the type."""
+        return decode(self.type, self.body)
+
+
+@dataclass(frozen=True, slots=True)
+class Lease:
+    """The right to write for one account: valid while the epoch is the newest."""
+
+    account: AccountId
+    user: UserId
+    epoch: int
+
+
+@dataclass(frozen=True, slots=True)
+class Reservation:
+    """Quote units that an order sets aside in the budget of its account."""
+
+    order: OrderId
+    amount: Decimal
+
+
+def chain(previous: bytes, stream: str, sequence: int, kind: str, happened: int, received: int, payload: str) -> bytes:
+    """The hash of a journal row: every byte of it and the hash of the row before."""
+    head = f"{stream}\n{sequence}\n{kind}\n{happened}\n{received}\n{payload}"
+    return hashlib.sha256(previous + head.encode()).digest()
+
+
+class Journal:
+    """Writes streams through one connection and reads them back.
+
+    connection: an asyncpg connection that works for the platform (`Database.raw`); the journal closes it.
+    """
+
+    def __init__(self, connection: Any) -> None:
+        self._connection = connection
+        self._heads: dict[StreamName, tuple[int, bytes]] = {}
+        self._pending: list[tuple[str, int, str, str, int, int, bytes, bytes]] = []
+
+    async def close(self) -> None:
+        """Close the connection.  What was appended and not committed is gone, as if it had not happened."""
+        await self._connection.close()
+
+    async def open_stream(self, stream: StreamName) -> int:
+        """Get ready to append to a stream: the number of its last row, 0 for a new one."""
+        if stream not in self._heads:
+            row = await self._connection.fetchrow(
+                "SELECT sequence, hash FROM events WHERE stream = $1 ORDER BY sequence DESC LIMIT 1", stream
+            )
+            self._heads[stream] = (row["sequence"], bytes(row["hash"])) if row is not None else (0, GENESIS)
+        return self._heads[stream][0]
+
+    @property
+    def pending(self) -> int:
+        """Rows appended and not yet committed."""
+        return len(self._pending)
+
+    def append(self, stream: StreamName, event: Event, received_at_ns: int, seen: Seen | None = None) -> int:
+        """Number and chain an event at the end of an open stream; the next transaction writes it.
+
+        Returns the row's number within the stream.
+        """
+        sequence, previous = self._heads[stream]
+        sequence += 1
+        kind = type(event).__name__
+        payload = f'{{"event":{encode(event)}'
+        payload += "}" if seen is None else f',"seen":{canonical([seen.stream, seen.sequence])}}}'
+        happened_at_ns = event.at_ns
+        digest = chain(previous, stream, sequence, kind, happened_at_ns, received_at_ns, payload)
+        self._pending.append((stream, sequence, kind, payload, happened_at_ns, received_at_ns, previous, digest))
+        self._heads[stream] = (sequence, digest)
+        return sequence
+
+    @asynccontextmanager
+    async def transaction(self) -> AsyncIterator[Transaction]:
+        """One group: commits when the block ends, and not at all when it raises.
+
+        Raises StoreError when PostgreSQL fails; whether a broken COMMIT took effect is then found out by reading.
+        """
+        import asyncpg
+
+        try:
+            async with self._connection.transaction():
+                yield Transaction(self._connection, self._pending)
+        except (asyncpg.PostgresError, asyncpg.InterfaceError, OSError) as error:
+            raise StoreError(f"the journal cannot commit: {error}") from error
+        self._pending = []
+
+    async def offset(self, consumer: str, stream: StreamName) -> int:
+        """How far a reader has come in a stream; 0 before its first row."""
+        sequence: int | None = await self._connection.fetchval(
+            "SELECT sequence FROM event_offsets WHERE consumer = $1 AND stream = $2", consumer, stream
+        )
+        return sequence or 0
+
+    async def read(self, stream: StreamName, after: int = 0) -> AsyncIterator[Record]:
+        """The rows of a stream after a number, oldest first."""
+        async for row in self._rows(stream, after):
+            yield _record(row)
+
+    async def _rows(self, stream: StreamName, after: int) -> AsyncIterator[Any]:
+        while True:
+            rows = await self._connection.fetch(
+                "SELECT * FROM events WHERE stream = $1 AND sequence > $2 ORDER BY sequence LIMIT $3",
+                stream,
+                after,
+                _PAGE_ROWS,
+            )
+            for row in rows:
+                yield row
+            if len(rows) < _PAGE_ROWS:
+                return
+            after = rows[-1]["sequence"]
+
+    async def streams(self) -> list[tuple[StreamName, int]]:
+        """Every stream with the number of its last row."""
+        rows = await self._connection.fetch("SELECT stream, max(sequence) FROM events GROUP BY stream ORDER BY stream")
+        return [(StreamName(row[0]), row[1]) for row in rows]
+
+    async def verify(self, stream: StreamName) -> int:
+        """Check every row of a stream against the chain.
+
+        Returns the number of rows.  Raises JournalTamperedError naming the first row that does not fit.
+        """
+        expected, previous = 1, GENESIS
+        async for row in self._rows(stream, 0):
+            sequence = row["sequence"]
+            if sequence != expected:
+                raise JournalTamperedError(stream, expected, f"the row is missing; the next one is {sequence}")
+            if bytes(row["previous_hash"]) != previous:
+                raise JournalTamperedError(stream, sequence, "it does not continue the row before it")
+            payload = canonical(json.loads(row["payload"]))
+            happened, received = row["happened_at_ns"], row["received_at_ns"]
+            if chain(previous, stream, sequence, row["type"], happened, received, payload) != bytes(row["hash"]):
+                raise JournalTamperedError(stream, sequence, f"the {row['type']} in it was edited")
+            expected, previous = sequence + 1, bytes(row["hash"])
+        return expected - 1
+
+    async def fingerprint(self, streams: Iterable[StreamName]) -> str:
+        """`journal_hash`: what happened, in order, without what differs between two starts (DESIGN section 5).
+
+        streams: in the order in which they are hashed; a stream's name is left out, as an account's differs.
+        Returns hexadecimal SHA-256 over type, instant, instrument, side, prices, quantities, fees, codes and reasons.
+        """
+        digest = hashlib.sha256()
+        left_out = {kind.__name__ for kind in START_RECORDS}
+        for stream in streams:
+            async for row in self._rows(stream, 0):
+                if row["type"] not in left_out:
+                    body = json.loads(row["payload"])["event"]
+                    what = canonical([row["type"], row["happened_at_ns"], *_happenings(body)])
+                    digest.update(what.encode() + b"\n")
+        return digest.hexdigest()
+
+    async def take_lease(self, account: AccountId, user: UserId, holder: str, build: str, config_hash: str) -> Lease:
+        """Become the one writer of an account: raises the fencing epoch, so the writer before can write no more."""
+        epoch = await self._connection.fetchval(
+            """INSERT INTO account_leases (exchange_account_id, epoch, holder, build_hash, config_hash, expires_at)
+               VALUES ($1, 1, $2, $3, $4, now() + interval '30 s')
+               ON CONFLICT (exchange_account_id) DO UPDATE SET epoch = account_leases.epoch + 1,
+                   holder = EXCLUDED.holder, build_hash = EXCLUDED.build_hash, config_hash = EXCLUDED.config_hash,
+                   expires_at = EXCLUDED.expires_at
+               RETURNING epoch""",
+            account,
+            holder,
+            build,
+            config_hash,
+        )
+        return Lease(account, user, epoch)
+
+
+class Transaction:
+    """One group of the journal on its way to PostgreSQL."""
+
+    def __init__(self, connection: Any, pending: list[tuple[Any, ...]]) -> None:
+        self._connection = connection
+        self._pending = pending
+
+    async def renew(self, lease: Lease) -> bool:
+        """Check and prolong the lease; must come first.
+
+        Returns whether a kill latch is set for the account, its user or the platform.
+        Raises LeaseLostError when another process has taken the account.
+        """
+        row = await self._connection.fetchrow(
+            """UPDATE account_leases SET expires_at = now() + interval '30 s'
+               WHERE exchange_account_id = $1 AND epoch = $2
+               RETURNING EXISTS (
+                   SELECT 1 FROM halt_latches WHERE lifted_at IS NULL AND kind = 'kill'
+                   AND (scope = 'platform' OR scope_id IN ($3, $4)))""",
+            lease.account,
+            lease.epoch,
+            lease.account,
+            lease.user,
+        )
+        if row is None:
+            raise LeaseLostError(f"account {lease.account} was taken by another process; this one stops writing for it")
+        return bool(row[0])
+
+    async def reserve(self, lease: Lease, reservations: Sequence[Reservation]) -> set[OrderId]:
+        """Set amounts aside, each whole or not at all: compare and set, never read then write.
+
+        Returns the orders for which there was no room.
+        """
+        refused = set()
+        for reservation in reservations:
+            done = await self._connection.fetchval(
+                """UPDATE budgets SET reserved = reserved + $2
+                   WHERE scope = 'venue' AND scope_id = $1 AND reserved + used + $2 <= cap RETURNING 1""",
+                lease.account,
+                reservation.amount,
+            )
+            if done is None:
+                refused.add(reservation.order)
+        return refused
+
+    async def write(
+        self, rows: Rows, lease: Lease | None, reserved: Decimal, used: Decimal, offsets: Mapping[StreamName, int]
+    ) -> None:
+        """Write everything appended so far, with the rows that follow from it.
+
+        reserved, used: change of the account's budget beyond what `reserve` set aside, quote units.
+        offsets:        how far the account has come in each market stream.
+        """
+        if self._pending:
+            await self._connection.copy_records_to_table("events", records=self._pending, columns=list(_COLUMNS))
+        if lease is not None:
+            consumer = account_stream(lease.account)
+            for stream, sequence in offsets.items():
+                rows.add("event_offsets", (consumer, stream), consumer=consumer, stream=stream, sequence=sequence)
+            if reserved or used:
+                await self._connection.execute(
+                    """UPDATE budgets SET reserved = reserved + $2, used = used + $3
+                       WHERE scope = 'venue' AND scope_id = $1""",
+                    lease.account,
+                    reserved,
+                    used,
+                )
+        await write_rows(self._connection, rows)
+
+
+def _record(row: Any) -> Record:
+    payload = json.loads(row["payload"])
+    seen = payload.get("seen")
+    return Record(
+        StreamName(row["stream"]),
+        row["sequence"],
+        row["type"],
+        payload["event"],
+        Seen(StreamName(seen[0]), seen[1]) if seen is not None else None,
+        row["happened_at_ns"],
+    )
+
+
+_HAPPENED = frozenset(
+    {
+        "instrument", "side", "type", "source", "confidence", "price", "quantity", "fee", "amount", "currency", "code",
+        "reason", "open", "high", "low", "close", "volume", "bid", "ask", "last", "limit_price", "stop_price", "role",
+        "leg", "maker", "entry_price", "exit_price", "realised", "fees", "balance", "equity", "strategy", "value",
+        "limit", "timeframe",
+    }
+)  # fmt: skip
+
+
+def _happenings(body: Mapping[str, Any]) -> list[Any]:
+    """The parts of an event's body that say what happened, nested ones in the order of their names."""
+    found: list[Any] = []
+    for name in sorted(body):
+        value = body[name]
+        if isinstance(value, dict):
+            found.extend(_happenings(value))
+        elif name in _HAPPENED:
+            found.append([name, value])
+    return found

@@ -1,0 +1,463 @@
+"""Tables that follow from the journal: what each account fact changes, written in the fact's own transaction."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from decimal import Decimal
+from functools import cache
+from typing import Any
+
+from promethean.domain.errors import StoreError
+from promethean.domain.events import (
+    AccountEvent,
+    AccountOpened,
+    BreakerTripped,
+    CancelRequested,
+    DayStarted,
+    HaltLifted,
+    HaltSet,
+    IntentRefused,
+    LeaseLost,
+    OrderAccepted,
+    OrderCancelled,
+    OrderClaimed,
+    OrderDropped,
+    OrderExpired,
+    OrderFilled,
+    OrderFoundAbsent,
+    OrderOutcomeUnknown,
+    OrderPlanned,
+    OrderRejected,
+    PositionClosed,
+    Reconciled,
+    RunFinished,
+    RunnerStarted,
+    SignalRaised,
+)
+from promethean.domain.ids import AccountId, InstrumentId, OrderId, StrategyId, UserId, fact_id
+from promethean.domain.instants import DAY_NS, to_datetime
+from promethean.domain.instruments import Instrument
+from promethean.domain.market import Side
+from promethean.domain.money import plain
+from promethean.domain.orders import Intent, Order, OrderRole
+from promethean.domain.positions import Position
+from promethean.engine.state import Account, Holding, order_filled
+from promethean.storage.encoding import canonical, to_json
+
+ZERO = Decimal(0)
+
+
+class Rows:
+    """Rows to insert or update, by table and key; a later row of the same key replaces the earlier one."""
+
+    def __init__(self) -> None:
+        self.tables: dict[str, dict[Any, dict[str, Any]]] = {}
+
+    def add(self, table: str, key: Any, **columns: Any) -> None:
+        """Put a row in place.  Rows of one table always name the same columns."""
+        self.tables.setdefault(table, {})[key] = columns
+
+
+_KEYS = {
+    "event_offsets": ("consumer", "stream"),
+    "circuit_breaker_states": ("user_id",),
+    "reservations": ("intent_id", "budget_id"),
+}
+_WRITTEN_ONCE = frozenset({"fills", "ledger_entries", "venue_evidence", "risk_decisions", "risk_events", "signals"})
+
+
+async def write_rows(connection: Any, rows: Rows) -> None:
+    """Write every row in one statement, so that a group costs one round trip whatever it touches."""
+    tables = {name: list(rows.tables[name].values()) for name in sorted(rows.tables)}
+    if tables:
+        shape = tuple((name, tuple(found[0])) for name, found in tables.items())
+        texts = [json.dumps(found, default=_column_text, ensure_ascii=False) for found in tables.values()]
+        await connection.execute(_statement(shape), *texts)
+
+
+@cache
+def _statement(shape: tuple[tuple[str, tuple[str, ...]], ...]) -> str:
+    parts = []
+    for number, (table, columns) in enumerate(shape, 1):
+        keys = _KEYS.get(table, ("id",))
+        names = ", ".join(columns)
+        changed = ", ".join(f"{column} = EXCLUDED.{column}" for column in columns if column not in keys)
+        conflict = "NOTHING" if table in _WRITTEN_ONCE else f"UPDATE SET {changed}"
+        parts.append(
+            f"t{number} AS (INSERT INTO {table} ({names}) "  # noqa: S608  names are ours, values are parameters
+            f"SELECT {names} FROM jsonb_populate_recordset(NULL::{table}, ${number}::jsonb) "
+            f"ON CONFLICT ({', '.join(keys)}) DO {conflict})"
+        )
+    return f"WITH {', '.join(parts)} SELECT 1"
+
+
+def _column_text(value: Any) -> str:
+    match value:
+        case Decimal():
+            return plain(value)
+        case datetime():
+            return value.isoformat()
+        case _:
+            raise TypeError(f"{type(value).__name__} is not a column value: {value!r}")
+
+
+@dataclass(frozen=True, slots=True)
+class Owner:
+    """Whose facts are projected.  strategies: row id of each strategy; the hashes are of what decided."""
+
+    account: AccountId
+    user: UserId
+    budget: str
+    instruments: Mapping[InstrumentId, Instrument]
+    strategies: Mapping[StrategyId, str]
+    build_hash: str
+    limits_hash: str
+
+
+def budget_use(account: Account) -> tuple[Decimal, Decimal]:
+    """Quote units reserved by entries under way, and used by what is held."""
+    reserved = ZERO
+    for order in account.orders.values():
+        if not order.intent.reduce_only:
+            reserved += order.remaining * order.intent.reservation_price
+    used = sum((holding.used for holding in account.holdings.values()), ZERO)
+    return reserved, used
+
+
+class Projector:
+    """Collects the rows that follow from one account's facts until they are taken for a transaction."""
+
+    def __init__(self, owner: Owner) -> None:
+        self._owner = owner
+        self._rows = Rows()
+
+    def take(self) -> Rows:
+        """The rows so far; collecting starts afresh."""
+        rows, self._rows = self._rows, Rows()
+        return rows
+
+    def note(self, before: Account, after: Account, event: AccountEvent, received_at_ns: int) -> None:
+        """Add what `event` changes.  before, after: the account around it."""
+        match event:
+            case SignalRaised():
+                self._signal(event, after)
+            case OrderPlanned():
+                self._decision(event.order_id, "pass", None, event.intent, event.inputs, event.at_ns)
+                self._order(after.orders[event.order_id], after)
+                if event.reservation:
+                    self._reservation(event.order_id, event.reservation, None)
+            case IntentRefused():
+                identity = fact_id(self._owner.account, after.lineage, after.sequence, "refused")
+                self._decision(identity, "refused", event.refused.code, event.intent, event.inputs, event.at_ns)
+            case OrderFilled():
+                self._filled(before, after, event, received_at_ns)
+            case AccountOpened():
+                self._deposit(event)
+            case DayStarted() | BreakerTripped() | PositionClosed():
+                self._day(event, after)
+            case HaltSet():
+                self._risk_event("kill_switch_activated", "critical", event.reason, event, after)
+            case OrderOutcomeUnknown():
+                self._risk_event("order_unknown", "warning", event.reason, event, after)
+                self._order_of(event.order_id, before, after)
+            case OrderAccepted() | OrderRejected() | OrderCancelled() | OrderExpired() | OrderFoundAbsent():
+                self._evidence(event.order_id, event.evidence_id, event, received_at_ns)
+                self._order_of(event.order_id, before, after)
+            case OrderClaimed() | OrderDropped() | CancelRequested():
+                self._order_of(event.order_id, before, after)
+            case RunnerStarted() | Reconciled() | RunFinished() | HaltLifted() | LeaseLost():
+                pass  # they change nothing that a table shows
+
+    # ------------------------------------------------------------ one method for each table
+
+    def _signal(self, event: SignalRaised, after: Account) -> None:
+        signal = event.signal
+        identity = fact_id(self._owner.account, after.lineage, after.sequence, "signal")
+        self._rows.add(
+            "signals",
+            identity,
+            id=identity,
+            user_id=self._owner.user,
+            strategy_id=self._owner.strategies.get(signal.strategy),
+            symbol=self._symbol(signal.instrument),
+            timeframe=signal.timeframe,
+            type=signal.type.value,
+            source=signal.source.value,
+            confidence=signal.confidence,
+            reason=signal.reason,
+            metadata=dict(signal.metadata),
+            close_percentage=signal.close_percentage,
+            executed=False,
+            order_id=None,
+            at_ns=signal.at_ns,
+        )
+
+    def _decision(
+        self, intent_id: str, verdict: str, code: str | None, intent: Intent, inputs: Mapping[str, str], at_ns: int
+    ) -> None:
+        text = canonical(to_json(inputs))
+        self._rows.add(
+            "risk_decisions",
+            intent_id,
+            id=fact_id(intent_id, "decision"),
+            user_id=self._owner.user,
+            intent_id=intent_id,
+            verdict=verdict,
+            code=code,
+            inputs_hash=fact_id(text),
+            inputs={"intent": to_json(intent), "seen": dict(inputs)},
+            limits_hash=self._owner.limits_hash,
+            build_hash=self._owner.build_hash,
+            decided_at_ns=at_ns,
+        )
+
+    def _order_of(self, identity: OrderId, before: Account, after: Account) -> None:
+        order = after.orders.get(identity) or after.ended.get(identity)
+        if order is not None:
+            self._order(order, after)
+            if order.status.is_terminal and identity in before.orders:
+                self._release(before.orders[identity], order)
+
+    def _order(self, order: Order, after: Account) -> None:
+        intent = order.intent
+        instrument = self._owner.instruments[intent.instrument]
+        self._rows.add(
+            "orders",
+            order.id,
+            id=order.id,
+            user_id=self._owner.user,
+            strategy_id=self._owner.strategies.get(intent.strategy),
+            exchange_account_id=self._owner.account,
+            client_order_id=order.client_order_id,
+            exchange_order_id=order.venue_order_id,
+            symbol=instrument.symbol,
+            market_type=instrument.market_type.value,
+            side=intent.side.value,
+            type=intent.type.value,
+            role=intent.role.value,
+            time_in_force=intent.time_in_force.value,
+            status=order.status.value,
+            price=intent.limit_price,
+            stop_price=intent.stop_price,
+            quantity=intent.quantity,
+            quantity_unit="base",
+            filled_quantity=min(order.filled_quantity, intent.quantity),
+            average_price=order.average_price and round(order.average_price, 12),
+            reduce_only=intent.reduce_only,
+            post_only=False,
+            reasoning=intent.reason,
+            risk_decision_id=fact_id(order.id, "decision"),
+            parameter_hash=fact_id(canonical(to_json(intent))),
+            reservation=ZERO if intent.reduce_only else order.remaining * intent.reservation_price,
+            fencing_epoch=after.epoch,
+            evidence_id=order.evidence_id,
+            fee=order.fee,
+            fee_currency=instrument.quote,
+            decided_at_ns=intent.decided_at_ns,
+            valid_until_ns=order.valid_until_ns,
+            expires_at_ns=intent.expires_at_ns,
+            sent_at=_instant(order.sent_at_ns),
+            filled_at=_instant(order.filled_at_ns),
+        )
+
+    def _reservation(self, identity: OrderId, amount: Decimal, released_at: datetime | None) -> None:
+        self._rows.add(
+            "reservations",
+            identity,
+            id=fact_id(identity, "reservation"),
+            user_id=self._owner.user,
+            intent_id=identity,
+            budget_id=self._owner.budget,
+            amount=amount,
+            released_at=released_at,
+        )
+
+    def _release(self, before: Order, ended: Order) -> None:
+        intent = ended.intent
+        if not intent.reduce_only:
+            released_ns = ended.filled_at_ns or before.sent_at_ns or intent.decided_at_ns
+            self._reservation(ended.id, intent.quantity * intent.reservation_price, _instant(released_ns))
+
+    def _evidence(self, order: OrderId, identity: str, event: AccountEvent, received_at_ns: int) -> None:
+        self._rows.add(
+            "venue_evidence",
+            identity,
+            id=identity,
+            user_id=self._owner.user,
+            order_id=order,
+            kind="reply",
+            body=canonical(to_json(event)),
+            received_at=_instant(received_at_ns),
+        )
+
+    def _filled(self, before: Account, after: Account, event: OrderFilled, received_at_ns: int) -> None:
+        fill = event.fill
+        order = before.orders.get(fill.order_id) or before.ended[fill.order_id]
+        if fill.trade_id in order.trade_ids:
+            return
+        slot = (order.intent.strategy, order.intent.instrument)
+        held = before.holdings.get(slot) or Holding(Position(order.intent.instrument, order.intent.strategy), None)
+        position, booking = held.position.apply(fill)
+        self._evidence(fill.order_id, event.evidence_id, event, received_at_ns)
+        filled = order_filled(order, event)
+        self._order(filled, after)
+        if filled.status.is_terminal:
+            self._release(order, filled)
+        fill_id = fact_id(fill.order_id, fill.trade_id)
+        self._rows.add(
+            "fills",
+            fill_id,
+            id=fill_id,
+            user_id=self._owner.user,
+            exchange_account_id=self._owner.account,
+            order_id=fill.order_id,
+            venue_trade_id=fill.trade_id,
+            price=fill.price,
+            quantity=fill.quantity,
+            fee=fill.fee.amount,
+            fee_currency=fill.fee.currency,
+            liquidity="maker" if fill.maker else "taker",
+            executed_at_ns=fill.executed_at_ns,
+            received_at_ns=received_at_ns,
+        )
+        kind = "open" if booking.cost > 0 else "close"
+        entries = [
+            ("cash", booking.cash, kind),
+            ("position", booking.cost, kind),
+            ("realised", -booking.realised, kind),
+            ("fee", booking.fee, "fee"),
+        ]
+        self._ledger(fill_id, entries, fill.fee.currency, fill.order_id, fill_id, fill.executed_at_ns)
+        self._position(position, order.intent, fill.executed_at_ns)
+
+    def _deposit(self, event: AccountOpened) -> None:
+        transaction = fact_id(self._owner.account, "opened")
+        entries = [("cash", event.balance, "deposit"), ("external", -event.balance, "deposit")]
+        self._ledger(transaction, entries, event.currency, None, None, event.at_ns)
+
+    def _ledger(
+        self,
+        transaction: str,
+        entries: list[tuple[str, Decimal, str]],
+        currency: str,
+        order: OrderId | None,
+        fill: str | None,
+        at_ns: int,
+    ) -> None:
+        for account, amount, kind in entries:
+            if amount:
+                identity = fact_id(transaction, account)
+                self._rows.add(
+                    "ledger_entries",
+                    identity,
+                    id=identity,
+                    transaction_id=transaction,
+                    user_id=self._owner.user,
+                    exchange_account_id=self._owner.account,
+                    account=account,
+                    currency=currency,
+                    amount=amount,
+                    order_id=order,
+                    fill_id=fill,
+                    kind=kind,
+                    at_ns=at_ns,
+                )
+
+    def _position(self, position: Position, intent: Intent, at_ns: int) -> None:
+        instrument = self._owner.instruments[position.instrument]
+        identity = fact_id(self._owner.account, position.strategy, position.instrument, position.opened_at_ns)
+        is_long = (intent.side is Side.BUY) == (intent.role is OrderRole.ENTRY)
+        self._rows.add(
+            "positions",
+            identity,
+            id=identity,
+            user_id=self._owner.user,
+            exchange_account_id=self._owner.account,
+            strategy_id=self._owner.strategies.get(position.strategy),
+            symbol=instrument.symbol,
+            market_type=instrument.market_type.value,
+            side="long" if is_long else "short",
+            quantity=abs(position.quantity),
+            original_quantity=position.original_quantity,
+            entry_price=round(position.entry_price, 12),
+            leverage=1,
+            unrealised_pnl=ZERO,
+            realised_pnl=position.realised,
+            fees=position.fees,
+            funding=ZERO,
+            take_profit_tiers=[],
+            status="open" if position.is_open else "closed",
+            opened_at=_instant(position.opened_at_ns),
+            closed_at=None if position.is_open else _instant(at_ns),
+            close_reason=None if position.is_open else intent.role.value,
+        )
+
+    def _day(self, event: DayStarted | BreakerTripped | PositionClosed, after: Account) -> None:
+        day = after.day
+        if day is None:
+            return
+        if isinstance(event, DayStarted):
+            identity = fact_id(self._owner.account, "day", day.number)
+            self._rows.add(
+                "equity_snapshots",
+                identity,
+                id=identity,
+                user_id=self._owner.user,
+                exchange_account_id=self._owner.account,
+                strategy_id=None,
+                at=_instant(event.at_ns),
+                equity=day.equity,
+                cash=after.cash,
+                unrealised=day.equity - after.cash - sum((h.position.cost for h in after.holdings.values()), ZERO),
+                day_start_equity=day.equity,
+            )
+        if isinstance(event, BreakerTripped):
+            self._risk_event("circuit_breaker_triggered", "critical", f"{event.code}: {event.value}", event, after)
+        tripped = isinstance(event, BreakerTripped)
+        self._rows.add(
+            "circuit_breaker_states",
+            self._owner.user,
+            user_id=self._owner.user,
+            is_triggered=bool(day.breaker),
+            triggered_at=_instant(event.at_ns) if tripped else None,
+            reason=day.breaker or None,
+            day=to_datetime(day.number * DAY_NS).date().isoformat(),
+            day_start_equity=day.equity,
+            realised_pnl=ZERO,
+            unrealised_pnl=ZERO,
+            fees=ZERO,
+            funding=ZERO,
+            trades=day.entries,
+            wins=0,
+            losses=0,
+            consecutive_losses=day.losing_streak,
+            limits={},
+        )
+
+    def _risk_event(self, kind: str, severity: str, message: str, event: AccountEvent, after: Account) -> None:
+        identity = fact_id(self._owner.account, after.lineage, after.sequence, kind)
+        data = to_json(event)
+        assert isinstance(data, dict), "an event is an object"
+        self._rows.add(
+            "risk_events",
+            identity,
+            id=identity,
+            user_id=self._owner.user,
+            event_type=kind,
+            severity=severity,
+            message=message,
+            data={**data, "account": self._owner.account},
+        )
+
+    def _symbol(self, instrument: InstrumentId) -> str:
+        known = self._owner.instruments.get(instrument)
+        if known is None:
+            raise StoreError(f"instrument {instrument} is not traded by account {self._owner.account}")
+        return known.symbol
+
+
+def _instant(instant_ns: int | None) -> datetime | None:
+    return None if instant_ns is None else to_datetime(instant_ns).astimezone(UTC)

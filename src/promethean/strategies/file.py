@@ -1,0 +1,259 @@
+"""Strategy files: YAML read into a typed plan, every mistake named with its path and its remedy (SPEC 7.6)."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from decimal import Decimal
+from typing import Any
+
+from promethean.domain.candles import timeframe_ns
+from promethean.domain.errors import ConfigError, unknown_name
+from promethean.domain.instruments import MarketType, parse_symbol
+from promethean.domain.money import plain
+from promethean.domain.orders import OrderType, Protection, Tier
+from promethean.domain.yaml_text import load_yaml
+from promethean.risk.sizing import Sizing
+from promethean.strategies.catalogue import STRATEGIES
+
+HUNDRED = Decimal(100)
+_SIZE_KEYS = ("position_size_pct", "position_size_quote", "max_position_size")
+_LATER_EXITS = ("trailing_stop_pct", "max_hold_time_minutes", "ml_reversal", "breakeven")
+_SECTIONS = ("strategy", "market", "parameters", "technical", "exits", "risk_management", "execution")
+_LATER_SECTIONS = ("ml", "orderbook", "schedule", "indicators", "entry", "exit", "risk")
+
+
+@dataclass(frozen=True, slots=True)
+class StrategyFile:
+    """What a strategy file says, checked.
+
+    aggregation, threshold, order_type, slippage_tolerance: None where the file leaves it to the settings.
+    limits: what the file tightens, by limit code.  parameters: of the class, sizes taken out.
+    config_hash: SHA-256 of the file's content, independent of layout and comments.
+    """
+
+    id: str
+    name: str
+    class_name: str
+    aggregation: str | None
+    threshold: float | None
+    exchange: str
+    base: str
+    quote: str
+    market_type: MarketType
+    timeframe: str
+    parameters: Mapping[str, Decimal | bool]
+    sizing: Sizing
+    protection: Protection
+    order_type: OrderType | None
+    slippage_tolerance: Decimal | None
+    cooldown_bars: int
+    limits: Mapping[str, Decimal]
+    config_hash: str
+
+
+def parse_strategy(text: str, name: str) -> StrategyFile:
+    """A strategy file from its text.  name: of the file, for messages.
+
+    Raises ConfigError naming file, path, value, limit and remedy; for an unknown key or class with the closest name.
+    """
+    document = load_yaml(text, name)
+    sections = _Section(name, "", document)
+    for later in _LATER_SECTIONS:
+        _refuse_enabled(sections, later)
+    sections.only((*_SECTIONS, *_LATER_SECTIONS))
+    head, market = sections.section("strategy"), sections.section("market")
+    head.only(("id", "name", "class", "aggregation_mode", "signal_threshold"))
+    class_name = head.text("class")
+    if class_name not in STRATEGIES:
+        raise head.error("class", unknown_name("strategy", class_name, STRATEGIES))
+    base, quote, market_type, timeframe = _market(market)
+    parameters = sections.section("parameters", optional=True)
+    sizing = _sizing(parameters)
+    execution = sections.section("execution", optional=True)
+    order_type, slippage = _execution(execution)
+    limits, cooldown = _limits(sections.section("risk_management", optional=True))
+    _technical(sections.section("technical", optional=True))
+    return StrategyFile(
+        id=head.text("id"),
+        name=head.text("name", default=head.text("id")),
+        class_name=class_name,
+        aggregation=head.choice("aggregation_mode", ("voting", "weighted", "unanimous", "threshold")),
+        threshold=_as_float(head.number("signal_threshold", Decimal(0), Decimal(1))),
+        exchange=market.text("exchange"),
+        base=base,
+        quote=quote,
+        market_type=market_type,
+        timeframe=timeframe,
+        parameters={key: value for key, value in parameters.values.items() if key not in _SIZE_KEYS},
+        sizing=sizing,
+        protection=_protection(sections.section("exits")),
+        order_type=order_type,
+        slippage_tolerance=slippage,
+        cooldown_bars=cooldown,
+        limits=limits,
+        config_hash=hashlib.sha256(json.dumps(document, sort_keys=True, default=_plain_text).encode()).hexdigest(),
+    )
+
+
+def _plain_text(value: Any) -> str:
+    return plain(value) if isinstance(value, Decimal) else str(value)
+
+
+def _as_float(value: Decimal | None) -> float | None:
+    return None if value is None else float(value)
+
+
+# ---------------------------------------------------------------- sections
+
+
+def _market(market: _Section) -> tuple[str, str, MarketType, str]:
+    market.only(("exchange", "symbol", "market_type", "primary_timeframe", "timeframes"))
+    try:
+        base, quote, named_type = parse_symbol(market.text("symbol"))
+        timeframe = market.text("primary_timeframe")
+        timeframe_ns(timeframe)
+        for other in market.values.get("timeframes") or ():
+            if timeframe_ns(str(other)) < timeframe_ns(timeframe):
+                raise market.error("timeframes", f"{other} is finer than the primary timeframe {timeframe}")
+    except ConfigError as error:
+        raise market.error("", str(error)) from error
+    chosen = market.choice("market_type", ("spot", "futures"))
+    market_type = MarketType(chosen) if chosen is not None else named_type
+    if named_type is MarketType.FUTURES and market_type is MarketType.SPOT:
+        raise market.error("market_type", "is spot, but the symbol names the perpetual; remove -PERP or say futures")
+    return base, quote, market_type, timeframe
+
+
+def _sizing(parameters: _Section) -> Sizing:
+    share = parameters.number("position_size_pct", Decimal("0.01"), HUNDRED)
+    amount = parameters.number("position_size_quote", Decimal("0.01"), Decimal(10) ** 12)
+    largest = parameters.number("max_position_size", Decimal("1e-8"), Decimal(10) ** 12)
+    if share is not None and amount is not None:
+        raise parameters.error("position_size_quote", "stands beside position_size_pct; keep one of the two")
+    if share is None and amount is None:
+        raise parameters.error("position_size_pct", "is missing; write for example position_size_pct: 2.0")
+    return Sizing(None if share is None else share / HUNDRED, amount, largest)
+
+
+def _technical(technical: _Section) -> None:
+    """The weight of the one source there is so far; other sources come with their parts."""
+    technical.only(("enabled", "weight", "rsi", "macd"))
+    if technical.values.get("enabled", True) is not True:
+        raise technical.error("enabled", "is false, and the strategy has no other source; set it to true")
+
+
+def _protection(exits: _Section) -> Protection:
+    for key in _LATER_EXITS:
+        if key in exits.values:
+            raise exits.error(key, "names an exit that is not available yet; remove it")
+    exits.only(("stop_loss_pct", "take_profit_levels", "on_opposite", *_LATER_EXITS))
+    opposite = exits.values.get("on_opposite", "close")
+    if opposite != "close":
+        raise exits.error("on_opposite", f"is {opposite!r}; only 'close' is available yet")
+    stop = exits.number("stop_loss_pct", Decimal("0.01"), Decimal("99.99"))
+    if stop is None:
+        raise exits.error("stop_loss_pct", "is missing; every entry needs a stop, for example stop_loss_pct: 1.0")
+    levels = exits.values.get("take_profit_levels") or []
+    if not isinstance(levels, list):
+        raise exits.error("take_profit_levels", "is not a list; write [{target_pct: 2, close_pct: 33}, ...]")
+    tiers: list[Tier] = []
+    for number, level in enumerate(levels):
+        tier = _Section(exits.file, f"{exits.path}.take_profit_levels[{number}]", level)
+        tier.only(("target_pct", "close_pct"))
+        target = tier.number("target_pct", Decimal("0.01"), Decimal(1000), required=True)
+        share = tier.number("close_pct", Decimal("0.01"), HUNDRED, required=True)
+        assert target is not None and share is not None, "required numbers are there"
+        if tiers and target / HUNDRED <= tiers[-1].target:
+            raise tier.error("target_pct", f"is {target}, not above the level before it")
+        tiers.append(Tier(target / HUNDRED, share / HUNDRED))
+    total = sum((tier.share for tier in tiers), Decimal(0))
+    if total > 1:
+        raise exits.error(
+            "take_profit_levels", f"close {plain(total * HUNDRED)} % together; at most 100 % can be closed"
+        )
+    return Protection(stop / HUNDRED, tuple(tiers))
+
+
+def _execution(execution: _Section) -> tuple[OrderType | None, Decimal | None]:
+    execution.only(("order_type", "slippage_tolerance_pct", "algorithm"))
+    algorithm = execution.choice("algorithm", ("bracket",))
+    assert algorithm in (None, "bracket"), "the one algorithm there is"
+    kind = execution.choice("order_type", ("market", "limit"))
+    slippage = execution.number("slippage_tolerance_pct", Decimal(0), Decimal(10))
+    return None if kind is None else OrderType(kind), None if slippage is None else slippage / HUNDRED
+
+
+def _limits(management: _Section) -> tuple[dict[str, Decimal], int]:
+    management.only(("max_daily_trades", "max_daily_loss_pct", "cooldown_bars"))
+    limits = {}
+    trades = management.number("max_daily_trades", Decimal(1), Decimal(100_000))
+    loss = management.number("max_daily_loss_pct", Decimal("0.01"), HUNDRED)
+    if trades is not None:
+        limits["daily_trades"] = trades
+    if loss is not None:
+        limits["circuit_breaker_daily_loss"] = loss / HUNDRED
+    cooldown = management.number("cooldown_bars", Decimal(0), Decimal(10_000))
+    return limits, int(cooldown) if cooldown is not None else 3
+
+
+def _refuse_enabled(sections: _Section, name: str) -> None:
+    value = sections.values.get(name)
+    if value is None or (isinstance(value, dict) and value.get("enabled") is False):
+        return
+    raise sections.error(name, "is not available yet; remove it, or set enabled: false in it")
+
+
+class _Section:
+    """One mapping of the file, with the path that leads to it."""
+
+    def __init__(self, file: str, path: str, values: Any) -> None:
+        if not isinstance(values, dict):
+            raise ConfigError(f"{file}: {path or 'the file'} is not a mapping of keys to values")
+        self.file = file
+        self.path = path
+        self.values: dict[str, Any] = values
+
+    def error(self, key: str, what: str) -> ConfigError:
+        path = ".".join(part for part in (self.path, key) if part)
+        return ConfigError(f"{self.file}: {path} {what}".replace(":  ", ": "))
+
+    def only(self, known: tuple[str, ...]) -> None:
+        for key in self.values:
+            if key not in known:
+                place = f" in {self.path}" if self.path else ""
+                raise ConfigError(f"{self.file}: {unknown_name('key', str(key), known)}{place}")
+
+    def section(self, key: str, *, optional: bool = False) -> _Section:
+        if key not in self.values and not optional:
+            raise self.error(key, "is missing")
+        return _Section(self.file, key, self.values.get(key, {}))
+
+    def text(self, key: str, default: str | None = None) -> str:
+        value = self.values.get(key, default)
+        if value is None:
+            raise self.error(key, "is missing")
+        if not isinstance(value, str) or not value:
+            raise self.error(key, f"is {value!r}; write text")
+        return value
+
+    def choice(self, key: str, known: tuple[str, ...]) -> str | None:
+        value = self.values.get(key)
+        if value is not None and value not in known:
+            raise self.error(key, f"is {value!r}: {unknown_name('value', str(value), known)}")
+        return value
+
+    def number(self, key: str, smallest: Decimal, largest: Decimal, *, required: bool = False) -> Decimal | None:
+        value = self.values.get(key)
+        if value is None:
+            if required or key in self.values:
+                raise self.error(key, "is missing; write a number")
+            return None
+        if isinstance(value, bool) or not isinstance(value, int | Decimal):
+            raise self.error(key, f"is {value!r}; write a number without a unit")
+        number = Decimal(value)
+        if not smallest <= number <= largest:
+            raise self.error(key, f"is {plain(number)}; it lies between {plain(smallest)} and {plain(largest)}")
+        return number
