@@ -116,10 +116,15 @@ def test_an_address_without_a_host_is_refused() -> None:
         PublicMarketData(base_url="localhost")
 
 
-def test_every_recorded_market_has_exact_increments(shared: Path) -> None:
+def recorded_symbols(shared: Path) -> list[dict[str, Any]]:
     with gzip.open(shared / "data/exchange_capture/BINANCE.0.txt.gz", "rt") as lines:
         recorded = next(line for line in lines if "/exchangeInfo -> " in line)
-    symbols = json.loads(recorded.split(": ", 1)[1])["symbols"]
+    found: list[dict[str, Any]] = json.loads(recorded.split(": ", 1)[1])["symbols"]
+    return found
+
+
+def test_every_recorded_market_has_exact_increments(shared: Path) -> None:
+    symbols = recorded_symbols(shared)
     plain = {entry["symbol"]: entry for entry in symbols if entry["status"] == "TRADING"}
 
     async def story(server: Any, data: PublicMarketData) -> Any:
@@ -174,6 +179,20 @@ def test_a_row_that_is_no_candle_is_left_out_and_counted() -> None:
         return await data.candles(BTC, "1m"), data.rows_refused
 
     assert run(story) == ([candle(0), candle(2)], 1)
+
+
+def test_a_recorded_reply_gives_the_recorded_candles(shared: Path) -> None:
+    methods = json.loads((shared / "data/ccxt/response/binance.json").read_text())["methods"]
+    recorded = next(case for case in methods["fetchOHLCV"] if case["input"][0] == "BTC/USDT")
+
+    async def story(server: Any, data: PublicMarketData) -> Any:
+        server.fail("klines", venue.Fault(200, json.dumps(recorded["httpResponse"])))
+        return await data.candles(BTC, "1h", recorded["input"][2] * NS_PER_MS, recorded["input"][3])
+
+    found = run(story, now_ms=recorded["httpResponse"][-1][6] + 5000)
+    assert [[at.open_time_ns // NS_PER_MS, at.open, at.high, at.low, at.close, at.volume] for at in found] == recorded[
+        "parsedResponse"
+    ]
 
 
 def test_an_unknown_timeframe_is_refused() -> None:
@@ -316,6 +335,24 @@ def test_the_stream_shows_candles_as_they_form() -> None:
         return shown.close, later.close, shown.open_time_ns == later.open_time_ns
 
     assert run(story) == (100.2, 100.7, True)
+
+
+def test_recorded_messages_of_the_stream_are_understood(shared: Path) -> None:
+    with gzip.open(shared / "data/exchange_capture/BINANCE.ws.1.0.txt.gz", "rt") as lines:
+        messages = [json.loads(line.split(": ", 1)[1]) for line in lines if '@kline_1m","data"' in line]
+    message = next(found for found in messages if found["stream"] == "nknusdt@kline_1m")
+
+    async def story(server: Any, data: PublicMarketData) -> Any:
+        server.symbols = recorded_symbols(shared)
+        first = asyncio.ensure_future(anext(data.watch_candles(InstrumentId("binance:NKNUSDT"), "1m")))
+        await subscribed(server, message["stream"])
+        await server.publish(message["stream"], message["data"])
+        return await first
+
+    kline = message["data"]["k"]
+    [shown] = run(story, now_ms=message["data"]["E"])
+    assert shown.open_time_ns == kline["t"] * NS_PER_MS
+    assert [shown.open, shown.high, shown.low, shown.close, shown.volume] == [float(kline[name]) for name in "ohlcv"]
 
 
 def test_a_broken_stream_is_an_error_of_the_venue_and_can_be_watched_again() -> None:

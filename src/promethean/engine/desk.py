@@ -10,9 +10,9 @@ from decimal import Decimal
 from promethean.domain.ids import InstrumentId
 from promethean.domain.instruments import Instrument
 from promethean.domain.orders import OrderType, Protection
+from promethean.domain.sizing import Sizing
 from promethean.engine.decide import Aggregation
 from promethean.risk.limits import Limits
-from promethean.risk.sizing import Sizing
 from promethean.strategies.catalogue import Strategy
 
 

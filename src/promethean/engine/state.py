@@ -165,136 +165,132 @@ def absorb(state: State, event: Event) -> State:
         return State(state.account, state.view.with_candle(event.candle), max(now_ns, state.now_ns))
     if type(event) is QuoteObserved:
         return State(state.account, state.view.with_quote(event.quote), max(event.quote.at_ns, state.now_ns))
-    account = _CHANGES[type(event)](state.account, event)
-    account = replace(account, sequence=state.account.sequence + 1)
+    changes = _CHANGES[type(event)](state.account, event)
+    account = replace(state.account, sequence=state.account.sequence + 1, **changes)
     return State(account, state.view, max(state.now_ns, event.at_ns))
 
 
-# ---------------------------------------------------------------- one small function for each kind of fact
+# ---------------------------------------------------------------- for each kind of fact: the fields it changes
+
+Changes = dict[str, Any]
 
 
-def _account_opened(account: Account, event: AccountOpened) -> Account:
-    return replace(account, currency=event.currency, cash=event.balance)
+def _account_opened(account: Account, event: AccountOpened) -> Changes:
+    return {"currency": event.currency, "cash": event.balance}
 
 
-def _runner_started(account: Account, event: RunnerStarted) -> Account:
+def _runner_started(account: Account, event: RunnerStarted) -> Changes:
     # Until it has reconciled an account may only reduce: orders in flight at the end of the last run are not settled.
-    return replace(
-        account,
-        lineage=event.lineage,
-        epoch=event.epoch,
-        lease_held=True,
-        store_healthy=True,
-        mode=AccountMode.REDUCING,
-    )
+    return {
+        "lineage": event.lineage,
+        "epoch": event.epoch,
+        "lease_held": True,
+        "store_healthy": True,
+        "mode": AccountMode.REDUCING,
+    }
 
 
-def _reconciled(account: Account, event: Reconciled) -> Account:
-    return replace(account, mode=AccountMode.HALTED if account.halts else AccountMode.ACTIVE)
+def _reconciled(account: Account, event: Reconciled) -> Changes:
+    return {"mode": AccountMode.HALTED if account.halts else AccountMode.ACTIVE}
 
 
-def _run_finished(account: Account, event: RunFinished) -> Account:
-    return replace(account, finished=True)
+def _run_finished(account: Account, event: RunFinished) -> Changes:
+    return {"finished": True}
 
 
-def _day_started(account: Account, event: DayStarted) -> Account:
-    return replace(account, day=Day(event.day, event.equity))
+def _day_started(account: Account, event: DayStarted) -> Changes:
+    return {"day": Day(event.day, event.equity)}
 
 
-def _breaker_tripped(account: Account, event: BreakerTripped) -> Account:
+def _breaker_tripped(account: Account, event: BreakerTripped) -> Changes:
     assert account.day is not None, "a breaker trips within a day that has started"
-    return replace(account, day=replace(account.day, breaker=event.code))
+    return {"day": replace(account.day, breaker=event.code)}
 
 
-def _halt_set(account: Account, event: HaltSet) -> Account:
-    return replace(account, halts=account.halts | {event.scope}, mode=AccountMode.HALTED)
+def _halt_set(account: Account, event: HaltSet) -> Changes:
+    return {"halts": account.halts | {event.scope}, "mode": AccountMode.HALTED}
 
 
-def _halt_lifted(account: Account, event: HaltLifted) -> Account:
+def _halt_lifted(account: Account, event: HaltLifted) -> Changes:
     halts = account.halts - {event.scope}
-    return replace(account, halts=halts, mode=account.mode if halts else AccountMode.ACTIVE)
+    return {"halts": halts, "mode": account.mode if halts else AccountMode.ACTIVE}
 
 
-def _lease_lost(account: Account, event: LeaseLost) -> Account:
-    return replace(account, lease_held=False)
+def _lease_lost(account: Account, event: LeaseLost) -> Changes:
+    return {"lease_held": False}
 
 
-def _signal_raised(account: Account, event: SignalRaised) -> Account:
-    return replace(account, totals=replace(account.totals, signals=account.totals.signals + 1))
+def _signal_raised(account: Account, event: SignalRaised) -> Changes:
+    return {"totals": replace(account.totals, signals=account.totals.signals + 1)}
 
 
-def _intent_refused(account: Account, event: IntentRefused) -> Account:
-    return replace(account, totals=replace(account.totals, refusals=account.totals.refusals + 1))
+def _intent_refused(account: Account, event: IntentRefused) -> Changes:
+    return {"totals": replace(account.totals, refusals=account.totals.refusals + 1)}
 
 
-def _order_planned(account: Account, event: OrderPlanned) -> Account:
+def _order_planned(account: Account, event: OrderPlanned) -> Changes:
     order = Order(event.order_id, event.client_order_id, event.intent, request_sequence=account.sequence + 1)
     day = account.day
     if event.intent.role is OrderRole.ENTRY and day is not None:
         day = replace(day, entries=day.entries + 1)
     totals = replace(account.totals, orders=account.totals.orders + 1)
-    return replace(account, orders={**account.orders, order.id: order}, day=day, totals=totals)
+    return {"orders": {**account.orders, order.id: order}, "day": day, "totals": totals}
 
 
-def _order_claimed(account: Account, event: OrderClaimed) -> Account:
+def _order_claimed(account: Account, event: OrderClaimed) -> Changes:
     order = account.orders[event.order_id].after(OrderStep.CLAIMED)
     order = replace(order, sent_at_ns=event.at_ns, valid_until_ns=event.valid_until_ns)
     return _with_order(account, order)
 
 
-def _order_dropped(account: Account, event: OrderDropped) -> Account:
+def _order_dropped(account: Account, event: OrderDropped) -> Changes:
     return _stepped(account, event.order_id, OrderStep.DROPPED, None)
 
 
-def _order_accepted(account: Account, event: OrderAccepted) -> Account:
+def _order_accepted(account: Account, event: OrderAccepted) -> Changes:
     order = account.orders.get(event.order_id)
     if order is None:
-        return account  # a repeated report about an order that has ended
+        return {}  # a repeated report about an order that has ended
     order = replace(order.after(OrderStep.ACCEPTED), venue_order_id=event.venue_order_id, evidence_id=event.evidence_id)
     return _with_order(account, order)
 
 
-def _order_rejected(account: Account, event: OrderRejected) -> Account:
+def _order_rejected(account: Account, event: OrderRejected) -> Changes:
     return _stepped(account, event.order_id, OrderStep.REJECTED, event.evidence_id)
 
 
-def _order_outcome_unknown(account: Account, event: OrderOutcomeUnknown) -> Account:
+def _order_outcome_unknown(account: Account, event: OrderOutcomeUnknown) -> Changes:
     return _stepped(account, event.order_id, OrderStep.OUTCOME_UNKNOWN, None)
 
 
-def _order_found_absent(account: Account, event: OrderFoundAbsent) -> Account:
+def _order_found_absent(account: Account, event: OrderFoundAbsent) -> Changes:
     return _stepped(account, event.order_id, OrderStep.FOUND_ABSENT, event.evidence_id)
 
 
-def _order_cancelled(account: Account, event: OrderCancelled) -> Account:
+def _order_cancelled(account: Account, event: OrderCancelled) -> Changes:
     return _stepped(account, event.order_id, OrderStep.CANCELLED, event.evidence_id)
 
 
-def _order_expired(account: Account, event: OrderExpired) -> Account:
+def _order_expired(account: Account, event: OrderExpired) -> Changes:
     return _stepped(account, event.order_id, OrderStep.EXPIRED, event.evidence_id)
 
 
-def _cancel_requested(account: Account, event: CancelRequested) -> Account:
+def _cancel_requested(account: Account, event: CancelRequested) -> Changes:
     order = account.orders.get(event.order_id)
-    return (
-        account
-        if order is None
-        else _with_order(
-            account, replace(order, cancel_requested_at_ns=event.at_ns, request_sequence=account.sequence + 1)
-        )
-    )
+    if order is None:
+        return {}
+    order = replace(order, cancel_requested_at_ns=event.at_ns, request_sequence=account.sequence + 1)
+    return _with_order(account, order)
 
 
-def _order_filled(account: Account, event: OrderFilled) -> Account:
+def _order_filled(account: Account, event: OrderFilled) -> Changes:
     fill = event.fill
     order = account.orders.get(fill.order_id) or account.ended.get(fill.order_id)
     assert order is not None, f"a fill of an order that is not ours: {fill}"
     if fill.trade_id in order.trade_ids:
-        return account  # a repeated report
+        return {}  # a repeated report
     order = order_filled(order, event)
-    account = _booked(_with_order(account, order), order, event)
-    totals = replace(account.totals, fills=account.totals.fills + 1, fees=account.totals.fees + fill.fee.amount)
-    return replace(account, totals=totals)
+    return {**_with_order(account, order), **_booked(account, order, event)}
 
 
 def order_filled(order: Order, event: OrderFilled) -> Order:
@@ -313,8 +309,8 @@ def order_filled(order: Order, event: OrderFilled) -> Order:
     )
 
 
-def _booked(account: Account, order: Order, event: OrderFilled) -> Account:
-    """The account after the money and the position of a fill are moved."""
+def _booked(account: Account, order: Order, event: OrderFilled) -> Changes:
+    """The money and the position that a fill moves."""
     fill, intent = event.fill, order.intent
     slot = (intent.strategy, intent.instrument)
     holding = account.holdings.get(slot) or Holding(Position(intent.instrument, intent.strategy), None)
@@ -331,14 +327,18 @@ def _booked(account: Account, order: Order, event: OrderFilled) -> Account:
         holdings.pop(slot, None)
         if intent.role is OrderRole.STOP:
             stopped_at = {**stopped_at, slot: fill.executed_at_ns}
-    realised = account.totals.realised + booking.realised
-    return replace(
-        account,
-        cash=account.cash + booking.cash,
-        holdings=holdings,
-        stopped_at=stopped_at,
-        totals=replace(account.totals, realised=realised),
+    totals = replace(
+        account.totals,
+        fills=account.totals.fills + 1,
+        fees=account.totals.fees + fill.fee.amount,
+        realised=account.totals.realised + booking.realised,
     )
+    return {
+        "cash": account.cash + booking.cash,
+        "holdings": holdings,
+        "stopped_at": stopped_at,
+        "totals": totals,
+    }
 
 
 def _budget_used(holding: Holding, position: Position, order: Order, fill: Fill) -> Decimal:
@@ -349,40 +349,40 @@ def _budget_used(holding: Holding, position: Position, order: Order, fill: Fill)
     return (holding.used * abs(position.quantity) / held).quantize(_MONEY_STEP)
 
 
-def _position_closed(account: Account, event: PositionClosed) -> Account:
+def _position_closed(account: Account, event: PositionClosed) -> Changes:
     totals = account.totals
     won, lost = event.pnl > 0, event.pnl < 0
     totals = replace(totals, trades=totals.trades + 1, wins=totals.wins + won, losses=totals.losses + lost)
     day = account.day
     if day is not None and (won or lost):
         day = replace(day, losing_streak=day.losing_streak + 1 if lost else 0)
-    return replace(account, totals=totals, day=day)
+    return {"totals": totals, "day": day}
 
 
-def _with_order(account: Account, order: Order) -> Account:
-    """The account with this order changed; an order that has ended leaves the live ones."""
+def _with_order(account: Account, order: Order) -> Changes:
+    """This order changed; one that has ended leaves the live ones."""
     orders = dict(account.orders)
     if not order.status.is_terminal:
         orders[order.id] = order
-        return replace(account, orders=orders)
+        return {"orders": orders}
     orders.pop(order.id, None)
     if order.status is OrderStatus.FILLED:
-        return replace(account, orders=orders)
+        return {"orders": orders}
     ended = {**account.ended, order.id: order}
     if len(ended) > ENDED_KEPT:
         del ended[next(iter(ended))]
-    return replace(account, orders=orders, ended=ended)
+    return {"orders": orders, "ended": ended}
 
 
-def _stepped(account: Account, order_id: OrderId, step: OrderStep, evidence: str | None) -> Account:
+def _stepped(account: Account, order_id: OrderId, step: OrderStep, evidence: str | None) -> Changes:
     order = account.orders.get(order_id)
     if order is None:
-        return account  # a repeated or late report about an order that has ended changes nothing
+        return {}  # a repeated or late report about an order that has ended changes nothing
     order = order.after(step)
     return _with_order(account, order if evidence is None else replace(order, evidence_id=evidence))
 
 
-_CHANGES: Mapping[type[Any], Callable[[Account, Any], Account]] = MappingProxyType(
+_CHANGES: Mapping[type[Any], Callable[[Account, Any], Changes]] = MappingProxyType(
     {
         AccountOpened: _account_opened,
         RunnerStarted: _runner_started,

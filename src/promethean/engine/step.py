@@ -49,29 +49,35 @@ def step(state: State, event: Event, desk: Desk) -> tuple[State, list[Effect]]:
     Pure.  Effects are facts in the order in which they became true and are already part of the state returned: the
     caller writes them to the journal, then carries out `OrderPlanned` and `CancelRequested`.
     """
+    after, trail = follow(state, event, desk)
+    return (trail[-1][1] if trail else after), [effect for effect, _ in trail]
+
+
+def follow(state: State, event: Event, desk: Desk) -> tuple[State, list[tuple[Effect, State]]]:
+    """As `step`, telling the state right after the event and right after each effect: what a journal's writer needs."""
     after = absorb(state, event)
     reaction = _REACTIONS.get(type(event))
     if reaction is None:
         return after, []
     flow = _Flow(state, after, desk)
     reaction(flow, event)
-    return flow.state, flow.effects
+    return after, flow.trail
 
 
 class _Flow:
-    """One step in progress: the state before the event, the state so far and the effects so far."""
+    """One step in progress: the state before the event, the state so far, and the effects with the state after each."""
 
-    __slots__ = ("before", "desk", "effects", "state")
+    __slots__ = ("before", "desk", "state", "trail")
 
     def __init__(self, before: State, state: State, desk: Desk) -> None:
         self.before = before
         self.state = state
         self.desk = desk
-        self.effects: list[Effect] = []
+        self.trail: list[tuple[Effect, State]] = []
 
     def emit(self, fact: Effect) -> None:
         self.state = absorb(self.state, fact)
-        self.effects.append(fact)
+        self.trail.append((fact, self.state))
 
 
 # ---------------------------------------------------------------- reactions
@@ -154,7 +160,7 @@ def _watch_breaker(flow: _Flow) -> None:
         _trip(flow, "losing_streak", f"{day.losing_streak} losing trades in a row", plain(streak))
         return
     loss = limits.circuit_breaker_daily_loss
-    if loss is None or day.equity <= 0 or not (state.account.holdings or flow.effects):
+    if loss is None or day.equity <= 0 or not (state.account.holdings or flow.trail):
         return  # flat, and nothing was just booked: equity is what it was
     equity = state.equity()
     if equity is not None and equity - day.equity <= -loss * day.equity:
@@ -294,7 +300,7 @@ def _propose(flow: _Flow, seat: Seat, intent: Intent) -> None:
         case Passed(controls=controls):
             account = flow.state.account
             assert account.lineage is not None, "a runner has started before anything is planned"
-            identity = order_id(account.id, account.lineage, account.sequence + 1, len(flow.effects))
+            identity = order_id(account.id, account.lineage, account.sequence + 1, len(flow.trail))
             reservation = ZERO if intent.reduce_only else intent.notional
             flow.emit(OrderPlanned(now_ns, identity, client_order_id(identity), intent, reservation, controls, inputs))
 

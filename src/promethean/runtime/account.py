@@ -41,7 +41,7 @@ from promethean.domain.market import MarketView
 from promethean.domain.orders import Order, OrderStatus
 from promethean.engine.desk import Desk
 from promethean.engine.state import Account, State, absorb
-from promethean.engine.step import step
+from promethean.engine.step import follow
 from promethean.exchanges.port import SimulatedVenue
 from promethean.runtime.sender import Sender
 from promethean.storage.journal import Journal, Lease, Reservation, Seen, account_stream
@@ -225,28 +225,23 @@ class AccountRunner:
 
     def _step(self, event: Event) -> None:
         before = self.state
-        self.state, effects = step(before, event, self._desk)
-        if isinstance(event, CandleClosed | QuoteObserved):
-            if not effects:
-                return
-            after = absorb(before, event)
-        else:
-            after = self._record(event, before)
-        # Each fact once more, one at a time: projections and people want the state right after it.
-        for fact in effects:
-            after = self._record(fact, after)
+        after, trail = follow(before, event, self._desk)
+        self.state = trail[-1][1] if trail else after
+        if not isinstance(event, CandleClosed | QuoteObserved):
+            self._record(event, before, after)
+        for fact, then in trail:
+            self._record(fact, after, then)
+            after = then
             if isinstance(fact, OrderPlanned | CancelRequested):
                 self._requests.append(fact)
 
-    def _record(self, fact: AccountEvent, before: State) -> State:
+    def _record(self, fact: AccountEvent, before: State, after: State) -> None:
         """Journal one fact of the account and what follows from it for tables and people."""
         received_at_ns = self._wall_ns()
-        after = absorb(before, fact)
         self._journal.append(self._stream, fact, received_at_ns, self._seen)
         self._projector.note(before.account, after.account, fact, received_at_ns)
         if self._told is not None:
             self._untold.append((fact, after))
-        return after
 
     # ------------------------------------------------------------ commit
 
@@ -257,9 +252,9 @@ class AccountRunner:
         group is true then, and the runner starts again from the journal.
         """
         assert self._seen is not None, "an account is started before it commits"
+        wanted = [Reservation(plan.order_id, plan.reservation) for plan in planned if plan.reservation]
         async with self._journal.transaction() as transaction:
             halted = await transaction.renew(self._lease)
-            wanted = [Reservation(plan.order_id, plan.reservation) for plan in planned if plan.reservation]
             refused = await transaction.reserve(self._lease, wanted)
             for plan in planned:
                 self._claim(plan, halted, plan.order_id in refused)

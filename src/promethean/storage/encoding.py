@@ -15,6 +15,7 @@ from dataclasses import fields, is_dataclass
 from decimal import Decimal
 from functools import cache
 from json.encoder import encode_basestring
+from operator import attrgetter
 from typing import Any, TypeAlias, Union, get_args, get_origin, get_type_hints
 
 from promethean.domain import events as event_module
@@ -66,27 +67,58 @@ def decode(name: str, payload: Mapping[str, Any]) -> Event:
 
 
 def to_json(value: Any) -> Json:
-    """A domain value as JSON: decimals and floats as text, enums as their value, None left out of objects."""
-    match value:
-        case None | bool() | enum.Enum():
-            return value.value if isinstance(value, enum.Enum) else value
-        case int() | str():
-            return value
-        case Decimal():
-            return plain(value)
-        case float():
-            return repr(value)
-        case Mapping():
-            return {str(key): to_json(item) for key, item in value.items()}
-        case tuple() | list() | frozenset():
-            items = sorted(value) if isinstance(value, frozenset) else value
-            return [to_json(item) for item in items]
-        case _ if is_dataclass(value):
-            kind: Any = type(value)
-            pairs = ((name, getattr(value, name)) for name in _field_names(kind))
-            return {name: to_json(item) for name, item in pairs if item is not None}
-        case _:
-            raise TypeError(f"{type(value).__name__} has no JSON form: {value!r}")
+    """A domain value as JSON: decimals and floats as text, enums as their value, None left out of objects.
+
+    Raises TypeError for a value that has no JSON form.
+    """
+    kind: Any = type(value)
+    return _writer(kind)(value)
+
+
+@cache
+def _writer(kind: Any) -> Callable[[Any], Json]:
+    """How values of this very type are written; made once for each type."""
+    if kind in (str, int, bool, type(None)):
+        return _same
+    if kind is Decimal:
+        return plain
+    if kind is float:
+        return repr
+    if issubclass(kind, enum.Enum):
+        return _enum_value
+    if is_dataclass(kind):
+        return _object_writer(tuple(field.name for field in fields(kind)))
+    if issubclass(kind, Mapping):
+        return _mapping
+    if issubclass(kind, tuple | list):
+        return _items
+    raise TypeError(f"{kind.__name__} has no JSON form")
+
+
+def _same(value: Any) -> Any:
+    return value
+
+
+def _enum_value(value: Any) -> Any:
+    return value.value
+
+
+def _mapping(value: Mapping[Any, Any]) -> Json:
+    return {str(key): to_json(item) for key, item in value.items()}
+
+
+def _items(value: Any) -> Json:
+    return [to_json(item) for item in value]
+
+
+def _object_writer(names: tuple[str, ...]) -> Callable[[Any], Json]:
+    read = attrgetter(*names) if len(names) > 1 else None
+
+    def write(value: Any) -> Json:
+        values = read(value) if read is not None else (getattr(value, names[0]),)
+        return {name: _writer(type(item))(item) for name, item in zip(names, values, strict=True) if item is not None}
+
+    return write
 
 
 @cache
@@ -119,9 +151,7 @@ def _reader(kind: Any) -> Callable[[Any], Any]:
         made_of: Any = kind
         hints = get_type_hints(kind)
         readers = [(name, _reader(hints[name])) for name in _field_names(made_of)]
-        return lambda value: made_of(
-            **{name: read(value[name]) for name, read in readers if name in value}
-        )
+        return lambda value: made_of(**{name: read(value[name]) for name, read in readers if name in value})
     if kind in (str, int, bool):
         return lambda value: value
     assert kind in (float, Decimal) or issubclass(kind, enum.Enum), f"no reader for {kind}"

@@ -133,6 +133,7 @@ class Projector:
     def __init__(self, owner: Owner) -> None:
         self._owner = owner
         self._rows = Rows()
+        self._parameters: dict[OrderId, tuple[str, str]] = {}  # decision id and parameter hash of live orders
 
     def take(self) -> Rows:
         """The rows so far; collecting starts afresh."""
@@ -224,6 +225,12 @@ class Projector:
     def _order(self, order: Order, after: Account) -> None:
         intent = order.intent
         instrument = self._owner.instruments[intent.instrument]
+        known = self._parameters.get(order.id)
+        if known is None:
+            known = fact_id(order.id, "decision"), fact_id(canonical(to_json(intent)))
+            self._parameters[order.id] = known
+        if order.status.is_terminal:
+            del self._parameters[order.id]
         self._rows.add(
             "orders",
             order.id,
@@ -249,8 +256,8 @@ class Projector:
             reduce_only=intent.reduce_only,
             post_only=False,
             reasoning=intent.reason,
-            risk_decision_id=fact_id(order.id, "decision"),
-            parameter_hash=fact_id(canonical(to_json(intent))),
+            risk_decision_id=known[0],
+            parameter_hash=known[1],
             reservation=ZERO if intent.reduce_only else order.remaining * intent.reservation_price,
             fencing_epoch=after.epoch,
             evidence_id=order.evidence_id,

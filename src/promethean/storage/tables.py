@@ -38,6 +38,8 @@ from sqlalchemy import (
 )
 from sqlalchemy.dialects.postgresql import ARRAY, JSONB
 
+from promethean.domain.accounts import AccountMode, TradingMode
+from promethean.domain.instruments import MarketType
 from promethean.domain.market import Side
 from promethean.domain.orders import OrderRole, OrderStatus, OrderType, TimeInForce
 from promethean.domain.signals import SignalSource, SignalType
@@ -70,22 +72,6 @@ class ConnectionStatus(enum.StrEnum):
     INACTIVE = "inactive"
 
 
-class AccountMode(enum.StrEnum):
-    """What an account may do (RELIABILITY section 5)."""
-
-    ACTIVE = "ACTIVE"
-    REDUCING = "REDUCING"
-    HALTED = "HALTED"
-    READ_ONLY = "READ_ONLY"
-
-
-class MarketType(enum.StrEnum):
-    """Which market of a venue."""
-
-    SPOT = "spot"
-    FUTURES = "futures"
-
-
 class StrategyState(enum.StrEnum):
     """Whether a strategy trades; a disabled one runs in shadow on paper."""
 
@@ -93,14 +79,6 @@ class StrategyState(enum.StrEnum):
     PAUSED = "paused"
     DISABLED = "disabled"
     RETIRED = "retired"
-
-
-class TradingMode(enum.StrEnum):
-    """Where events come from and effects go to (SPEC 2.1)."""
-
-    BACKTEST = "backtest"
-    PAPER = "paper"
-    LIVE = "live"
 
 
 class QuantityUnit(enum.StrEnum):

@@ -37,6 +37,9 @@ KEY_BYTES = 32
 PURPOSES = ("api_key_encrypted", "api_secret_encrypted", "api_passphrase_encrypted", "listen_key_encrypted")
 """The encrypted columns of `exchange_accounts`; a column's name is the purpose of what it holds."""
 
+ROTATION_LOCK = 0x7661756C
+"""Number of the advisory lock that the process which rotates the key file holds."""
+
 _HEADER = b"PV1"
 _FINGERPRINT_BYTES = 8
 _NONCE_BYTES = 12
@@ -210,24 +213,29 @@ def read_key_file(file: Path) -> MasterKey | None:
         return None
     except OSError as error:
         raise ConfigError(f"the key file {file} cannot be read: {error}; make it a file of this user") from error
-    with open(descriptor, encoding="ascii", errors="replace") as opened:
-        status = os.fstat(descriptor)
-        if not stat.S_ISREG(status.st_mode):
-            raise ConfigError(f"the key file {file} is not a regular file; restore it from its backup")
-        if status.st_uid != os.geteuid():
-            raise ConfigError(f"the key file {file} belongs to user {status.st_uid}; chown it to {os.geteuid()}")
-        if status.st_mode & 0o077:
-            raise ConfigError(
-                f"the key file {file} has mode {stat.S_IMODE(status.st_mode):04o}, so others may have read it; "
-                f"run chmod 600 {file} and then `promethean secrets rotate`"
-            )
-        text = opened.read(4096)
+    try:
+        _refuse_open_file(file, os.fstat(descriptor))
+        text = os.read(descriptor, 4096).decode("ascii", errors="replace")
+    finally:
+        os.close(descriptor)
     try:
         return MasterKey.from_file_text(text)
     except (ValueError, binascii.Error):
         raise ConfigError(
             f"the key file {file} is damaged; restore it from its backup (a new key could not decrypt what is stored)"
         ) from None
+
+
+def _refuse_open_file(file: Path, status: os.stat_result) -> None:
+    if not stat.S_ISREG(status.st_mode):
+        raise ConfigError(f"the key file {file} is not a regular file; restore it from its backup")
+    if status.st_uid != os.geteuid():
+        raise ConfigError(f"the key file {file} belongs to user {status.st_uid}; chown it to {os.geteuid()}")
+    if status.st_mode & 0o077:
+        raise ConfigError(
+            f"the key file {file} has mode {stat.S_IMODE(status.st_mode):04o}, so others may have read it; "
+            f"run chmod 600 {file} and then `promethean secrets rotate`"
+        )
 
 
 async def open_vault(
@@ -319,21 +327,36 @@ async def rotate_key_file(database: Database, home: Path) -> int:
 
     The old key stays in `vault.key.previous` until the next rotation, for a backup of the database made before this.
     Returns: the number of rows changed.
-    Raises:  ConfigError without a readable key file; VaultError naming a row that cannot be decrypted.
+    Raises:  ConfigError without a readable key file, or while another process rotates; VaultError naming a row that
+             cannot be decrypted.
     """
-    file = key_file(home)
-    fresh = file.with_suffix(".key.next")
+    lock = await database.raw()
+    try:
+        # Held by the connection, so that it ends with this process however that dies.
+        if not await lock.fetchval(f"SELECT pg_try_advisory_lock({ROTATION_LOCK})"):
+            raise ConfigError("another process is rotating the keys; wait until it has finished")
+        return await _rotate_key_file(database, key_file(home))
+    finally:
+        await lock.close()
+
+
+async def _rotate_key_file(database: Database, file: Path) -> int:
     if read_key_file(file) is None:
-        raise ConfigError(f"there is no key file {file}; a key from ENCRYPTION_KEY is rotated by setting a new one "
-                          "there, the old one in vault.previous_keys")  # fmt: skip
+        raise ConfigError(
+            f"there is no key file {file}; a key from ENCRYPTION_KEY is rotated by setting a new one there, "
+            "and the old one in vault.previous_keys"
+        )
+    fresh = file.with_suffix(".key.next")
     if read_key_file(fresh) is None:
         _make_key_file(fresh)
-    keys = load_key_ring(home)
+    keys = load_key_ring(file.parent)
     assert keys is not None
     changed = await rotate(database, Vault(keys))
     _keep_previous(file)
     fresh.replace(file)
-    _sync(home)
+    for draft in file.parent.glob(f"{file.name}*.draft"):
+        draft.unlink()  # left by a process that was killed
+    _sync(file.parent)
     return changed
 
 
@@ -396,7 +419,7 @@ def _make_key_file(file: Path) -> MasterKey:
     draft = file.with_name(f"{file.name}.{secrets.token_hex(4)}.draft")
     try:
         file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        with open(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w", encoding="ascii") as opened:
+        with os.fdopen(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w", encoding="ascii") as opened:
             opened.write(key.file_text())
             opened.flush()
             os.fsync(opened.fileno())

@@ -14,8 +14,8 @@ from promethean.domain.errors import ConfigError, unknown_name
 from promethean.domain.instruments import MarketType, parse_symbol
 from promethean.domain.money import plain
 from promethean.domain.orders import OrderType, Protection, Tier
+from promethean.domain.sizing import Sizing
 from promethean.domain.yaml_text import load_yaml
-from promethean.risk.sizing import Sizing
 from promethean.strategies.catalogue import STRATEGIES
 
 HUNDRED = Decimal(100)

@@ -10,8 +10,8 @@ from promethean.indicators.catalogue import indicator
 
 
 def rsi_window(period: int = 14) -> int:
-    """Trailing closes that decide the last value: Wilder's weight of anything older is below e**-40."""
-    return 42 * period + 1
+    """Trailing closes that decide the last value: Wilder's weight of anything older is below e**-32."""
+    return 33 * period + 1
 
 
 @indicator("rsi", window=rsi_window)

@@ -145,6 +145,7 @@ class LiveFeed:
     """
 
     is_synthetic = False
+    is_repeatable = False
     name = "live"
 
     def __init__(
