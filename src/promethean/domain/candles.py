@@ -150,6 +150,12 @@ class CandleSeries:
         start = max(self._start, self._stop - rows)
         return self._sharing(self._columns, start, self._stop, self.last_open_time_ns)
 
+    def before(self, instant_ns: int) -> CandleSeries:
+        """The candles that open before an instant, without copying."""
+        stop = self._start + int(np.searchsorted(self.open_time_ns, instant_ns))
+        last = int(self._columns.open_time[stop - 1]) if stop > self._start else -1
+        return self._sharing(self._columns, self._start, stop, last)
+
     def __len__(self) -> int:
         return self._stop - self._start
 

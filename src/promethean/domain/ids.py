@@ -53,4 +53,7 @@ def order_id_of(client: ClientOrderId) -> OrderId:
     text = client[2:]
     if not client.startswith("pm") or len(text) != 26:
         raise ValueError(f"{client!r} is not one of our client order ids")
-    return OrderId(uuid_text(base64.b32decode(text.upper() + "=" * 6)))
+    order = OrderId(uuid_text(base64.b32decode(text.upper() + "=" * 6)))
+    if client_order_id(order) != client:
+        raise ValueError(f"{client!r} is not one of our client order ids: another spelling of {order}")
+    return order

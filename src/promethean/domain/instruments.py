@@ -5,7 +5,8 @@ from __future__ import annotations
 import enum
 import re
 from dataclasses import dataclass
-from decimal import ROUND_DOWN, ROUND_HALF_UP, Decimal
+from decimal import ROUND_CEILING, ROUND_DOWN, ROUND_FLOOR, ROUND_HALF_DOWN, ROUND_HALF_UP, Decimal
+from types import MappingProxyType
 
 from promethean.domain.errors import ConfigError
 from promethean.domain.ids import InstrumentId
@@ -25,7 +26,18 @@ class Rounding(enum.Enum):
 
     DOWN = "down"
     UP = "up"
-    NEAREST = "nearest"
+    NEAREST = "nearest"  # halfway, up
+    NEAREST_DOWN = "nearest_down"  # halfway, down: the mirror image for shorts
+
+
+_MODES = MappingProxyType(
+    {
+        Rounding.DOWN: ROUND_FLOOR,
+        Rounding.UP: ROUND_CEILING,
+        Rounding.NEAREST: ROUND_HALF_UP,
+        Rounding.NEAREST_DOWN: ROUND_HALF_DOWN,
+    }
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,10 +85,7 @@ class Instrument:
         if not price.is_finite():
             raise ValueError(f"{self.id}: {price} is not a price")
         steps = price / self.price_increment
-        whole = steps.to_integral_value(ROUND_HALF_UP if rounding is Rounding.NEAREST else ROUND_DOWN)
-        if rounding is Rounding.UP and whole < steps:
-            whole += 1
-        return whole * self.price_increment
+        return steps.to_integral_value(_MODES[rounding]) * self.price_increment
 
     def round_quantity(self, quantity: Decimal) -> Decimal:
         """The quantity on the lot grid, towards zero.  Raises ValueError when it is not finite."""
@@ -85,7 +94,9 @@ class Instrument:
         return (quantity / self.quantity_increment).to_integral_value(ROUND_DOWN) * self.quantity_increment
 
     def round_quantity_nearest(self, quantity: Decimal) -> Decimal:
-        """The nearest lot, half up: for take-profit tiers only (SPEC 7.8)."""
+        """The nearest lot, half up: for take-profit tiers only.  Raises ValueError when it is not finite."""
+        if not quantity.is_finite():
+            raise ValueError(f"{self.id}: {quantity} is not a quantity")
         return (quantity / self.quantity_increment).to_integral_value(ROUND_HALF_UP) * self.quantity_increment
 
     def price_from_float(self, price: float) -> Decimal:

@@ -127,25 +127,27 @@ class Position:
 
     def _opened(self, fill: Fill, quantity: Decimal, fee: Decimal) -> tuple[Position, Booking]:
         cost = fill.price * quantity
+        # What was closed is another trade: a position that was flat starts with nothing behind it.
+        held = self if self.quantity else Position(self.instrument, self.strategy, opened_at_ns=fill.executed_at_ns)
         position = Position(
-            self.instrument,
-            self.strategy,
-            self.quantity + quantity * fill.side.sign,
-            self.cost + cost,
-            self.original_quantity + quantity,
-            self.realised,
-            self.fees + fee,
-            self.exit_quantity,
-            self.exit_notional,
-            self.opened_at_ns if self.quantity else fill.executed_at_ns,
-            self.entry_notional + cost,
+            held.instrument,
+            held.strategy,
+            held.quantity + quantity * fill.side.sign,
+            held.cost + cost,
+            held.original_quantity + quantity,
+            held.realised,
+            held.fees + fee,
+            held.exit_quantity,
+            held.exit_notional,
+            held.opened_at_ns,
+            held.entry_notional + cost,
         )
         return position, Booking(-cost - fee, cost, ZERO, fee)
 
     def _closed(self, fill: Fill, quantity: Decimal, fee: Decimal) -> tuple[Position, Booking]:
         held = abs(self.quantity)
         partial = (self.cost * quantity / held).quantize(_MONEY_STEP, ROUND_HALF_EVEN)
-        cost = self.cost if quantity == held else partial
+        cost = self.cost if quantity == held else min(partial, self.cost)  # dust may round to more than there is
         value = fill.price * quantity
         realised = value - cost if self.quantity > 0 else cost - value
         position = Position(

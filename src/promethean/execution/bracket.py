@@ -30,15 +30,20 @@ def stop_price(entry: Decimal, side: Side, protection: Protection, instrument: I
 
 
 def target_price(entry: Decimal, side: Side, target: Decimal, instrument: Instrument) -> Decimal:
-    """Where a take-profit tier rests: the nearest tick."""
-    return instrument.round_price(entry * (ONE + target * side.sign))
+    """Where a take-profit tier rests: the nearest tick; halfway, the one further from the entry on both sides.
+
+    Zero or below for a short that would have to gain 100 %: no order can rest there.
+    """
+    rounding = Rounding.NEAREST if side is Side.BUY else Rounding.NEAREST_DOWN
+    return instrument.round_price(entry * (ONE + target * side.sign), rounding)
 
 
 def tier_quantities(original: Decimal, protection: Protection, instrument: Instrument) -> list[Decimal]:
     """Base units that each tier closes: nearest lot of its share, capped by what remains; the last takes the rest.
 
     The last tier takes the rest only when the shares sum to one.  A tier too small for the venue's filters adds its
-    share to the next one, and is zero itself.
+    share to the next one, and is zero itself.  A tier that would leave less than the venue lets anybody close takes
+    all of it.
     """
     quantities: list[Decimal] = []
     remaining, carried = original, Decimal(0)
@@ -48,6 +53,8 @@ def tier_quantities(original: Decimal, protection: Protection, instrument: Instr
             quantity = remaining
         else:
             quantity = min(instrument.round_quantity_nearest(original * tier.share) + carried, remaining)
+        if remaining - quantity < instrument.quantity_min:
+            quantity = remaining
         too_small = quantity < instrument.quantity_min or quantity <= 0
         carried = quantity if too_small else Decimal(0)
         quantities.append(Decimal(0) if too_small else quantity)
@@ -62,15 +69,17 @@ def protective_legs(position: Position, protection: Protection, tiers_done: int,
     """
     side, held, entry = position.side, abs(position.quantity), position.entry_price
     legs = [Leg(OrderRole.STOP, 0, stop_price(entry, side, protection, instrument), held)]
-    left = held
+    left, carried = held, Decimal(0)
     quantities = tier_quantities(position.original_quantity, protection, instrument)
     for number, (tier, quantity) in enumerate(zip(protection.tiers, quantities, strict=True), 1):
-        quantity = min(quantity, left)
-        if number <= tiers_done or quantity <= 0:
+        if number <= tiers_done:
             continue
+        quantity = min(quantity + carried, left)
         price = target_price(entry, side, tier.target, instrument)
-        if price * quantity < instrument.notional_min:
+        if quantity <= 0 or price <= 0 or price * quantity < instrument.notional_min:
+            carried = quantity  # too small for the venue: its share goes to the next tier
             continue
+        carried = Decimal(0)
         legs.append(Leg(OrderRole.TARGET, number, price, quantity))
         left -= quantity
     return legs

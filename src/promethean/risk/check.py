@@ -148,11 +148,15 @@ def _precision(intent: Intent, now: Situation, limits: Limits) -> Refused | None
 def _stop_required(intent: Intent, now: Situation, limits: Limits) -> Refused | None:
     if intent.protection is None or now.stop_price is None:
         return Refused("stop_required", "no stop", "a stop on the losing side of the entry")
-    entry = intent.limit_price if intent.limit_price is not None else intent.reference_price
-    right_side = 0 < now.stop_price < entry if intent.side is Side.BUY else now.stop_price > entry
-    if not right_side:
-        where = "below" if intent.side is Side.BUY else "above"
-        return Refused("stop_required", f"stop at {plain(now.stop_price)}", f"{where} the entry at {plain(entry)}")
+    if now.mark is None:
+        return Refused("stop_required", "no price", "a price to compare the stop with")
+    # On the wrong side of the market it would trigger at once, whatever the entry's limit is.
+    market = Decimal(repr(now.mark.price))
+    for what, price in (("entry", intent.reservation_price), ("market", market)):
+        right_side = 0 < now.stop_price < price if intent.side is Side.BUY else now.stop_price > price
+        if not right_side:
+            where = "below" if intent.side is Side.BUY else "above"
+            return Refused("stop_required", f"stop at {plain(now.stop_price)}", f"{where} the {what} at {plain(price)}")
     return None
 
 

@@ -14,6 +14,7 @@ from decimal import Decimal
 from typing import get_args
 
 from promethean.domain.accounts import AccountMode
+from promethean.domain.errors import StoreError
 from promethean.domain.events import (
     AccountEvent,
     AccountOpened,
@@ -43,8 +44,9 @@ from promethean.engine.desk import Desk
 from promethean.engine.state import Account, State, absorb
 from promethean.engine.step import follow
 from promethean.exchanges.port import SimulatedVenue
+from promethean.risk.check import RESERVATION
 from promethean.runtime.sender import Sender
-from promethean.storage.journal import Journal, Lease, Reservation, Seen, account_stream
+from promethean.storage.journal import BudgetChange, Journal, Lease, Outcome, Reservation, Seen, account_stream
 from promethean.storage.projections import Projector, budget_use
 
 log = logging.getLogger(__name__)
@@ -81,6 +83,16 @@ class Halt:
     by: str
 
 
+@dataclass(frozen=True, slots=True)
+class _Recorded:
+    """One fact with the states around it."""
+
+    fact: AccountEvent
+    before: State
+    after: State
+    received_at_ns: int
+
+
 class AccountRunner:
     """The one writer of an account.
 
@@ -110,7 +122,7 @@ class AccountRunner:
         self._desk = desk
         self._venue = venue
         self._projector = projector
-        self._opening = opening
+        self.opening = opening
         self._build = build
         self._config_hash = config_hash
         self._now = now
@@ -120,7 +132,8 @@ class AccountRunner:
         self._sender = Sender(venue, self._halted)
         self._stream = account_stream(lease.account)
         self._requests: deque[Request] = deque()
-        self._untold: list[tuple[AccountEvent, State]] = []
+        self._group: list[_Recorded] = []  # facts since the last commit
+        self._unknown = False  # whether an order of unknown outcome may be there
         self._reads: dict[OrderId, tuple[int, int]] = {}
         self._budget = (Decimal(0), Decimal(0))
         self._seen: Seen | None = None
@@ -141,7 +154,7 @@ class AccountRunner:
         assert self.state.account.sequence == head, "a state is the sum of its journal"
         self._budget = budget_use(self.state.account)
         if head == 0:
-            opening = self._opening
+            opening = self.opening
             self._step(
                 AccountOpened(opening.at_ns, opening.currency, opening.balance, opening.exchange, opening.provenance)
             )
@@ -195,8 +208,10 @@ class AccountRunner:
         for report in self._venue.advance(event):
             await self.take(report)
         self._seen = seen
-        await self.take(event)
-        if self._reads or any(o.status is OrderStatus.UNKNOWN for o in self.state.account.orders.values()):
+        self._step(event)
+        if self._requests:
+            await self._carry_out_all()
+        if self._unknown:
             await self._resolve_unknown()
 
     async def take(self, event: Event) -> None:
@@ -227,7 +242,7 @@ class AccountRunner:
         before = self.state
         after, trail = follow(before, event, self._desk)
         self.state = trail[-1][1] if trail else after
-        if not isinstance(event, CandleClosed | QuoteObserved):
+        if type(event) is not CandleClosed and type(event) is not QuoteObserved:
             self._record(event, before, after)
         for fact, then in trail:
             self._record(fact, after, then)
@@ -236,12 +251,12 @@ class AccountRunner:
                 self._requests.append(fact)
 
     def _record(self, fact: AccountEvent, before: State, after: State) -> None:
-        """Journal one fact of the account and what follows from it for tables and people."""
+        """Append one fact of the account to the journal; tables and people get it with the commit."""
         received_at_ns = self._wall_ns()
         self._journal.append(self._stream, fact, received_at_ns, self._seen)
-        self._projector.note(before.account, after.account, fact, received_at_ns)
-        if self._told is not None:
-            self._untold.append((fact, after))
+        self._group.append(_Recorded(fact, before, after, received_at_ns))
+        if type(fact) is OrderOutcomeUnknown:
+            self._unknown = True
 
     # ------------------------------------------------------------ commit
 
@@ -251,34 +266,55 @@ class AccountRunner:
         Raises LeaseLostError when another process has the account, StoreError when PostgreSQL fails: nothing of the
         group is true then, and the runner starts again from the journal.
         """
-        assert self._seen is not None, "an account is started before it commits"
-        wanted = [Reservation(plan.order_id, plan.reservation) for plan in planned if plan.reservation]
-        async with self._journal.transaction() as transaction:
-            halted = await transaction.renew(self._lease)
-            refused = await transaction.reserve(self._lease, wanted)
-            for plan in planned:
-                self._claim(plan, halted, plan.order_id in refused)
-            reserved, used = budget_use(self.state.account)
-            aside = sum((r.amount for r in wanted if r.order not in refused), Decimal(0))
-            changed = reserved - self._budget[0] - aside, used - self._budget[1]
-            offsets = {self._seen.stream: self._seen.sequence}
-            await transaction.write(self._projector.take(), self._lease, *changed, offsets)
-        self._budget = reserved, used
-        if self._told is not None and self._untold:
-            self._told(self._untold)
-            self._untold = []
+        before = self.state, self._journal.mark(), len(self._group)
+        for plan in planned:
+            self._claim(plan)
+        outcome = await self._write(planned)
+        if not outcome.written:
+            # A kill, or no room in the budget: take the claims back and give up the orders that may not go.
+            self.state, mark, facts = before
+            self._journal.rewind(mark)
+            del self._group[facts:]
+            await self._claim_what_may_go(planned, outcome.halted)
+        self._budget = budget_use(self.state.account)
+        facts_told, self._group = self._group, []
+        if self._told is not None and facts_told:
+            self._told([(recorded.fact, recorded.after) for recorded in facts_told])
 
-    def _claim(self, plan: OrderPlanned, halted: bool, no_room: bool) -> None:
+    async def _claim_what_may_go(self, planned: Sequence[OrderPlanned], halted: bool) -> None:
+        wanted = [Reservation(plan.order_id, plan.reservation) for plan in planned if plan.reservation]
+        fitting = await self._journal.set_aside(self._lease, wanted)
+        going = []
+        for plan in planned:
+            if halted and not plan.intent.reduce_only:
+                self._step(OrderDropped(self._time(), plan.order_id, "kill_switch"))
+            elif plan.reservation and plan.order_id not in fitting:
+                self._step(OrderDropped(self._time(), plan.order_id, RESERVATION))
+            else:
+                self._claim(plan)
+                going.append(plan)
+        outcome = await self._write(going)
+        if not outcome.written:
+            raise StoreError("the account's budget or its kill latch changed while an order was claimed")
+
+    async def _write(self, planned: Sequence[OrderPlanned]) -> Outcome:
+        assert self._seen is not None, "an account is started before it commits"
+        claimed = [plan for plan in planned if plan.order_id in self.state.account.orders]
+        aside = sum((plan.reservation for plan in claimed), Decimal(0))
+        reserved, used = budget_use(self.state.account)
+        change = BudgetChange(aside, reserved - self._budget[0] - aside, used - self._budget[1])
+        for recorded in self._group:
+            self._projector.note(
+                recorded.before.account, recorded.after.account, recorded.fact, recorded.received_at_ns
+            )
+        offsets = {self._seen.stream: self._seen.sequence}
+        claims_risk = any(not plan.intent.reduce_only for plan in claimed)
+        return await self._journal.commit(self._lease, self._projector.take(), change, offsets, claims_risk=claims_risk)
+
+    def _claim(self, plan: OrderPlanned) -> None:
         now_ns = self._time()
-        code = None
-        if no_room:
-            code = "reservation"
-        elif halted and not plan.intent.reduce_only:
-            code = "kill_switch"
-        elif now_ns - plan.intent.decided_at_ns > DECISION_AGE_MAX_NS:
-            code = "decision_too_old"
-        if code is not None:
-            self._step(OrderDropped(now_ns, plan.order_id, code))
+        if now_ns - plan.intent.decided_at_ns > DECISION_AGE_MAX_NS:
+            self._step(OrderDropped(now_ns, plan.order_id, "decision_too_old"))
         else:
             self._step(OrderClaimed(now_ns, plan.order_id, self._lease.epoch, now_ns + VALIDITY_NS))
 
@@ -312,10 +348,9 @@ class AccountRunner:
 
     async def _resolve_unknown(self) -> None:
         """Looks orders of unknown outcome up; absent only after enough timely reads (RELIABILITY section 3)."""
-        for order in tuple(self.state.account.orders.values()):
-            if order.status is not OrderStatus.UNKNOWN:
-                self._reads.pop(order.id, None)
-                continue
+        unknown = [order for order in self.state.account.orders.values() if order.status is OrderStatus.UNKNOWN]
+        self._unknown = bool(unknown)
+        for order in unknown:
             reports = await self._venue.lookup(order)
             if reports:
                 for report in reports:
@@ -332,7 +367,7 @@ class AccountRunner:
                 await self.take(OrderFoundAbsent(now_ns, order.id, fact_id(order.id, "absent")))
 
     def _time(self) -> int:
-        return self._now(self.state) or self._opening.at_ns
+        return self._now(self.state) or self.opening.at_ns
 
     def _halted(self) -> str | None:
         halts = self._halts()

@@ -36,7 +36,7 @@ def only_one(home: Path) -> Iterator[None]:
             lock.seek(0)
             holder = lock.read().strip() or "unknown"
             raise ConfigError(
-                f"the platform already runs on {home} (process {holder}); stop it, or set PROMETHEAN_HOME to another home"
+                f"the platform already runs on {home} (process {holder}); stop it, or choose another PROMETHEAN_HOME"
             ) from None
         lock.truncate(0)
         lock.write(str(os.getpid()))

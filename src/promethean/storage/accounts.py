@@ -12,6 +12,7 @@ from sqlalchemy import ColumnElement, func, select, text, update
 from sqlalchemy.dialects.postgresql import distinct_on, insert
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from promethean.domain.accounts import AccountMode
 from promethean.domain.errors import ConfigError, unknown_name
 from promethean.domain.ids import AccountId, UserId
 from promethean.storage.database import Database
@@ -20,8 +21,8 @@ from promethean.storage.tables import (
     EXCHANGE_ACCOUNTS,
     LIMIT_PROFILES,
     RISK_LIMITS,
+    STRATEGIES,
     USERS,
-    AccountMode,
     BudgetScope,
     ConnectionStatus,
     TierName,
@@ -142,23 +143,42 @@ async def set_account_mode(database: Database, user: UserId, account: AccountId,
 
 
 async def write_default_limits(database: Database, user: UserId, values: Mapping[str, Decimal]) -> None:
-    """Put these limits into the user's limit record, for every code that has no value there yet.
+    """Put these limits into the user's limit record, for every code that no person has set.
 
-    A value a person has set stays; the code has no defaults of its own, so that a limit missing here refuses.
+    The settings decide until a person does; the code has no defaults of its own, so a limit missing here refuses.
     """
-    if not values:
-        return
-    known = select(RISK_LIMITS.c.code).where(RISK_LIMITS.c.user_id == user)
+    limits = RISK_LIMITS.c
+    newest = (
+        select(limits.code, limits.value, limits.set_by)
+        .where(limits.user_id == user)
+        .ext(distinct_on(limits.code))
+        .order_by(limits.code, limits.effective_at.desc())
+    )
     async with database.connection() as connection:
         await connection.execute(text("SELECT pg_advisory_xact_lock(hashtextextended(:user, 1))"), {"user": user})
-        codes = set(await connection.scalars(known))
+        known = {row.code: row for row in await connection.execute(newest)}
         rows = [
             {"user_id": user, "code": code, "value": value, "set_by": "default"}
             for code, value in values.items()
-            if code not in codes
+            if code not in known or (known[code].set_by == "default" and known[code].value != value)
         ]
         if rows:
             await connection.execute(insert(RISK_LIMITS), rows)
+
+
+async def ensure_strategy(
+    database: Database, user: UserId, name: str, class_name: str, config: Mapping[str, Any], config_hash: str
+) -> str:
+    """The row id of a strategy of the user, made or brought up to date.
+
+    name: unique among the user's strategies.  config: the strategy file's content as JSON.
+    """
+    row = {"user_id": user, "name": name, "class_name": class_name, "config": config, "config_hash": config_hash}
+    adding = insert(STRATEGIES).values(row)
+    changed = {key: adding.excluded[key] for key in ("class_name", "config", "config_hash")}
+    upsert = adding.on_conflict_do_update(index_elements=[STRATEGIES.c.user_id, STRATEGIES.c.name], set_=changed)
+    async with database.connection() as connection:
+        return str(await connection.scalar(upsert.returning(STRATEGIES.c.id)))
 
 
 async def set_limit(

@@ -421,6 +421,17 @@ def _parts_of_name(path: Path) -> _Name:
     return _Name((), None, is_mark)
 
 
+def market_in_name(path: Path) -> MarketName | None:
+    """The market that a file's name tells, or None when it tells none.
+
+    Raises ConfigError for a name that says its candles are not traded prices.
+    """
+    name = _parts_of_name(path)
+    if not name.is_mark and (not name.words or split_pair(name.words[-1]) is None):
+        return None
+    return _market_of_name(path, name)[0]
+
+
 def _market_of_name(path: Path, name: _Name) -> tuple[MarketName, bool]:
     """The market that the name tells, and whether its spot part was assumed."""
     how = "give the market, for example --market binance:BTC/USDT (or binance:BTC/USDT-PERP)"

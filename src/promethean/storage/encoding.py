@@ -71,8 +71,7 @@ def to_json(value: Any) -> Json:
 
     Raises TypeError for a value that has no JSON form.
     """
-    kind: Any = type(value)
-    return _writer(kind)(value)
+    return _writer(type(value))(value)
 
 
 @cache

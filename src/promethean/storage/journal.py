@@ -9,25 +9,25 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from decimal import Decimal
+from functools import cache
 from typing import Any
 
+from promethean.domain.candles import Candle
 from promethean.domain.errors import JournalTamperedError, LeaseLostError, StoreError
-from promethean.domain.events import START_RECORDS, Event
+from promethean.domain.events import START_RECORDS, CandleClosed, Event
 from promethean.domain.ids import AccountId, InstrumentId, OrderId, StreamName, UserId
 from promethean.storage.encoding import canonical, decode, encode
-from promethean.storage.projections import Rows, write_rows
+from promethean.storage.projections import Rows, Shape, rows_text, upserts
 
 GENESIS = bytes(32)
 _COLUMNS = ("stream", "sequence", "type", "payload", "happened_at_ns", "received_at_ns", "previous_hash", "hash")
 _PAGE_ROWS = 5000
-_COPY_ROWS = 100
-_INSERT = """INSERT INTO events (stream, sequence, type, payload, happened_at_ns, received_at_ns, previous_hash, hash)
-    SELECT * FROM unnest($1::text[], $2::bigint[], $3::text[], $4::jsonb[], $5::bigint[], $6::bigint[], $7::bytea[],
-                         $8::bytea[])"""
+_COPY_ROWS = 500
+_NO_EVENTS: tuple[list[Any], ...] = ([], [], [], [], [], [], [], [])
 
 
 def account_stream(account: AccountId) -> StreamName:
@@ -71,6 +71,34 @@ class Lease:
     account: AccountId
     user: UserId
     epoch: int
+
+
+@dataclass(frozen=True, slots=True)
+class BudgetChange:
+    """What a group does to the account's budget, quote units.
+
+    set_aside: newly reserved, refused as a whole when it does not fit.  reserved, used: what else changes.
+    """
+
+    set_aside: Decimal
+    reserved: Decimal
+    used: Decimal
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What became of a group.  halted: a kill latch is set for the account, its user or the platform."""
+
+    written: bool
+    halted: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Mark:
+    """Where appending stood."""
+
+    heads: Mapping[StreamName, tuple[int, bytes]]
+    pending: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,20 +160,72 @@ class Journal:
         self._heads[stream] = (sequence, digest)
         return sequence
 
-    @asynccontextmanager
-    async def transaction(self) -> AsyncIterator[Transaction]:
-        """One group: commits when the block ends, and not at all when it raises.
+    def mark(self) -> Mark:
+        """Where appending stands now, for `rewind`."""
+        return Mark(dict(self._heads), len(self._pending))
 
-        Raises StoreError when PostgreSQL fails; whether a broken COMMIT took effect is then found out by reading.
+    def rewind(self, mark: Mark) -> None:
+        """Take back what was appended since a mark; none of it may be committed."""
+        assert len(self._pending) >= mark.pending, "a group cannot be taken back after its commit"
+        self._heads = dict(mark.heads)
+        del self._pending[mark.pending :]
+
+    async def commit(
+        self, lease: Lease, rows: Rows, change: BudgetChange, offsets: Mapping[StreamName, int], *, claims_risk: bool
+    ) -> Outcome:
+        """Write everything appended so far and the rows that follow from it, in one statement: all of it or nothing.
+
+        offsets:     how far the account has come in each market stream.
+        claims_risk: the group claims an order that increases risk; it is refused then while a kill latch is set.
+        Returns whether it was written, and if not, why: the caller takes the claims back and settles them one by one.
+        Raises LeaseLostError when another process has the account, StoreError when PostgreSQL fails.
         """
-        import asyncpg
+        _add_offsets(rows, lease, offsets)
+        tables = rows.listed()
+        statement = _guarded_statement(tuple((name, tuple(found[0])) for name, found in tables))
+        arguments = [
+            lease.account,
+            lease.epoch,
+            lease.user,
+            claims_risk,
+            change.set_aside,
+            change.reserved,
+            change.used,
+        ]
+        with _translated():
+            if len(self._pending) > _COPY_ROWS:
+                # A COPY costs round trips of its own and is worth them for many rows.
+                async with self._connection.transaction():
+                    found = await self._connection.fetchrow(statement, *arguments, *_NO_EVENTS, *_texts(tables))
+                    if found["written"]:
+                        await self._copy()
+            else:
+                columns = map(list, zip(*self._pending, strict=True)) if self._pending else _NO_EVENTS
+                found = await self._connection.fetchrow(statement, *arguments, *columns, *_texts(tables))
+        if not found["leased"]:
+            raise LeaseLostError(f"account {lease.account} was taken by another process; this one stops writing for it")
+        if found["written"]:
+            self._pending = []
+        return Outcome(found["written"], found["halted"])
 
-        try:
-            async with self._connection.transaction():
-                yield Transaction(self._connection, self._pending)
-        except (asyncpg.PostgresError, asyncpg.InterfaceError, OSError) as error:
-            raise StoreError(f"the journal cannot commit: {error}") from error
-        self._pending = []
+    async def _copy(self) -> None:
+        await self._connection.copy_records_to_table("events", records=self._pending, columns=list(_COLUMNS))
+
+    async def set_aside(self, lease: Lease, reservations: Sequence[Reservation]) -> set[OrderId]:
+        """Which of these reservations find room now, asked one after the other; nothing is changed.
+
+        The commit that follows sets the amounts aside by compare-and-set; this only says which claims are worth trying.
+        """
+        with _translated():
+            room = await self._connection.fetchval(
+                "SELECT cap - reserved - used FROM budgets WHERE scope = 'venue' AND scope_id = $1", lease.account
+            )
+        fitting = set()
+        for reservation in reservations:
+            if room is not None and reservation.amount <= room:
+                room -= reservation.amount
+                fitting.add(reservation.order)
+        return fitting
 
     async def offset(self, consumer: str, stream: StreamName) -> int:
         """How far a reader has come in a stream; 0 before its first row."""
@@ -172,6 +252,22 @@ class Journal:
             if len(rows) < _PAGE_ROWS:
                 return
             after = rows[-1]["sequence"]
+
+    async def newest_candle(self, stream: StreamName) -> Candle | None:
+        """The last closed candle of a market stream, or None when there is none yet."""
+        row = await self._connection.fetchrow(
+            """SELECT * FROM events WHERE stream = $1 AND type = 'CandleClosed' ORDER BY sequence DESC LIMIT 1""",
+            stream,
+        )
+        event = _record(row).event() if row is not None else None
+        return event.candle if isinstance(event, CandleClosed) else None
+
+    async def has_finished(self, stream: StreamName) -> bool:
+        """Whether a recorded run of this account has come to its end."""
+        found: bool = await self._connection.fetchval(
+            "SELECT EXISTS (SELECT 1 FROM events WHERE stream = $1 AND type = 'RunFinished')", stream
+        )
+        return found
 
     async def streams(self) -> list[tuple[StreamName, int]]:
         """Every stream with the number of its last row."""
@@ -230,77 +326,49 @@ class Journal:
         return Lease(account, user, epoch)
 
 
-class Transaction:
-    """One group of the journal on its way to PostgreSQL."""
+def _add_offsets(rows: Rows, lease: Lease, offsets: Mapping[StreamName, int]) -> None:
+    consumer = account_stream(lease.account)
+    for stream, sequence in offsets.items():
+        rows.add("event_offsets", (consumer, stream), consumer=consumer, stream=stream, sequence=sequence)
 
-    def __init__(self, connection: Any, pending: list[tuple[Any, ...]]) -> None:
-        self._connection = connection
-        self._pending = pending
 
-    async def renew(self, lease: Lease) -> bool:
-        """Check and prolong the lease; must come first.
+def _texts(tables: Sequence[tuple[str, list[dict[str, Any]]]]) -> list[str]:
+    return [rows_text(found) for _, found in tables]
 
-        Returns whether a kill latch is set for the account, its user or the platform.
-        Raises LeaseLostError when another process has taken the account.
-        """
-        row = await self._connection.fetchrow(
-            """UPDATE account_leases SET expires_at = now() + interval '30 s'
-               WHERE exchange_account_id = $1 AND epoch = $2
-               RETURNING EXISTS (
-                   SELECT 1 FROM halt_latches WHERE lifted_at IS NULL AND kind = 'kill'
-                   AND (scope = 'platform' OR scope_id IN ($3, $4)))""",
-            lease.account,
-            lease.epoch,
-            lease.account,
-            lease.user,
-        )
-        if row is None:
-            raise LeaseLostError(f"account {lease.account} was taken by another process; this one stops writing for it")
-        return bool(row[0])
 
-    async def reserve(self, lease: Lease, reservations: Sequence[Reservation]) -> set[OrderId]:
-        """Set amounts aside, each whole or not at all: compare and set, never read then write.
+@cache
+def _guarded_statement(shape: Shape) -> str:
+    """One statement for one group: the lease, the latch and the budget decide whether any of it is written."""
+    return f"""
+    WITH lease AS (
+        UPDATE account_leases SET expires_at = now() + interval '30 s'
+        WHERE exchange_account_id = $1::uuid AND epoch = $2::bigint RETURNING 1),
+    halt AS (
+        SELECT 1 FROM halt_latches WHERE lifted_at IS NULL AND kind = 'kill'
+        AND (scope = 'platform' OR scope_id IN ($1::uuid::text, $3::text)) LIMIT 1),
+    budget AS (
+        UPDATE budgets SET reserved = reserved + $5::numeric + $6::numeric, used = used + $7::numeric
+        WHERE scope = 'venue' AND scope_id = $1::uuid::text AND EXISTS (SELECT 1 FROM lease)
+        AND NOT ($4::boolean AND EXISTS (SELECT 1 FROM halt))
+        AND ($5::numeric = 0 OR reserved + used + $5::numeric + $6::numeric + $7::numeric <= cap) RETURNING 1),
+    journal AS (
+        INSERT INTO events (stream, sequence, type, payload, happened_at_ns, received_at_ns, previous_hash, hash)
+        SELECT * FROM unnest($8::text[], $9::bigint[], $10::text[], $11::jsonb[], $12::bigint[], $13::bigint[],
+                             $14::bytea[], $15::bytea[]) WHERE EXISTS (SELECT 1 FROM budget)){
+        "".join(", " + part for part in upserts(shape, first=16, condition="EXISTS (SELECT 1 FROM budget)"))
+    }
+    SELECT EXISTS (SELECT 1 FROM lease) AS leased, EXISTS (SELECT 1 FROM halt) AS halted,
+           EXISTS (SELECT 1 FROM budget) AS written"""  # noqa: S608  names are ours, values are parameters
 
-        Returns the orders for which there was no room.
-        """
-        refused = set()
-        for reservation in reservations:
-            done = await self._connection.fetchval(
-                """UPDATE budgets SET reserved = reserved + $2
-                   WHERE scope = 'venue' AND scope_id = $1 AND reserved + used + $2 <= cap RETURNING 1""",
-                lease.account,
-                reservation.amount,
-            )
-            if done is None:
-                refused.add(reservation.order)
-        return refused
 
-    async def write(
-        self, rows: Rows, lease: Lease | None, reserved: Decimal, used: Decimal, offsets: Mapping[StreamName, int]
-    ) -> None:
-        """Write everything appended so far, with the rows that follow from it.
+@contextmanager
+def _translated() -> Iterator[None]:
+    import asyncpg
 
-        reserved, used: change of the account's budget beyond what `reserve` set aside, quote units.
-        offsets:        how far the account has come in each market stream.
-        """
-        if len(self._pending) > _COPY_ROWS:
-            await self._connection.copy_records_to_table("events", records=self._pending, columns=list(_COLUMNS))
-        elif self._pending:
-            # A COPY costs three round trips; a handful of rows goes in one.
-            await self._connection.execute(_INSERT, *map(list, zip(*self._pending, strict=True)))
-        if lease is not None:
-            consumer = account_stream(lease.account)
-            for stream, sequence in offsets.items():
-                rows.add("event_offsets", (consumer, stream), consumer=consumer, stream=stream, sequence=sequence)
-            if reserved or used:
-                await self._connection.execute(
-                    """UPDATE budgets SET reserved = reserved + $2, used = used + $3
-                       WHERE scope = 'venue' AND scope_id = $1""",
-                    lease.account,
-                    reserved,
-                    used,
-                )
-        await write_rows(self._connection, rows)
+    try:
+        yield
+    except (asyncpg.PostgresError, asyncpg.InterfaceError, OSError) as error:
+        raise StoreError(f"the journal cannot commit: {error}") from error
 
 
 def _record(row: Any) -> Record:

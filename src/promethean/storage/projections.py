@@ -7,7 +7,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from decimal import Decimal
-from functools import cache
 from typing import Any
 
 from promethean.domain.errors import StoreError
@@ -60,6 +59,10 @@ class Rows:
         """Put a row in place.  Rows of one table always name the same columns."""
         self.tables.setdefault(table, {})[key] = columns
 
+    def listed(self) -> list[tuple[str, list[dict[str, Any]]]]:
+        """Tables in the order of their names, with their rows."""
+        return [(name, list(self.tables[name].values())) for name in sorted(self.tables)]
+
 
 _KEYS = {
     "event_offsets": ("consumer", "stream"),
@@ -69,29 +72,29 @@ _KEYS = {
 _WRITTEN_ONCE = frozenset({"fills", "ledger_entries", "venue_evidence", "risk_decisions", "risk_events", "signals"})
 
 
-async def write_rows(connection: Any, rows: Rows) -> None:
-    """Write every row in one statement, so that a group costs one round trip whatever it touches."""
-    tables = {name: list(rows.tables[name].values()) for name in sorted(rows.tables)}
-    if tables:
-        shape = tuple((name, tuple(found[0])) for name, found in tables.items())
-        texts = [json.dumps(found, default=_column_text, ensure_ascii=False) for found in tables.values()]
-        await connection.execute(_statement(shape), *texts)
+Shape = tuple[tuple[str, tuple[str, ...]], ...]
+"""Tables with the columns that are written."""
 
 
-@cache
-def _statement(shape: tuple[tuple[str, tuple[str, ...]], ...]) -> str:
+def upserts(shape: Shape, first: int, condition: str) -> list[str]:
+    """One common table expression for each table, reading its rows as JSON text from parameters `first` on."""
     parts = []
-    for number, (table, columns) in enumerate(shape, 1):
+    for number, (table, columns) in enumerate(shape, first):
         keys = _KEYS.get(table, ("id",))
         names = ", ".join(columns)
         changed = ", ".join(f"{column} = EXCLUDED.{column}" for column in columns if column not in keys)
         conflict = "NOTHING" if table in _WRITTEN_ONCE else f"UPDATE SET {changed}"
         parts.append(
             f"t{number} AS (INSERT INTO {table} ({names}) "  # noqa: S608  names are ours, values are parameters
-            f"SELECT {names} FROM jsonb_populate_recordset(NULL::{table}, ${number}::jsonb) "
+            f"SELECT {names} FROM jsonb_populate_recordset(NULL::{table}, ${number}::jsonb) WHERE {condition} "
             f"ON CONFLICT ({', '.join(keys)}) DO {conflict})"
         )
-    return f"WITH {', '.join(parts)} SELECT 1"
+    return parts
+
+
+def rows_text(rows: list[dict[str, Any]]) -> str:
+    """Rows of one table as JSON text."""
+    return json.dumps(rows, default=_column_text, ensure_ascii=False)
 
 
 def _column_text(value: Any) -> str:
@@ -128,7 +131,7 @@ def budget_use(account: Account) -> tuple[Decimal, Decimal]:
 
 
 class Projector:
-    """Collects the rows that follow from one account's facts until they are taken for a transaction."""
+    """Makes the rows that follow from one account's facts."""
 
     def __init__(self, owner: Owner) -> None:
         self._owner = owner
@@ -136,7 +139,7 @@ class Projector:
         self._parameters: dict[OrderId, tuple[str, str]] = {}  # decision id and parameter hash of live orders
 
     def take(self) -> Rows:
-        """The rows so far; collecting starts afresh."""
+        """The rows noted so far; noting starts afresh."""
         rows, self._rows = self._rows, Rows()
         return rows
 

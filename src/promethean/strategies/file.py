@@ -4,23 +4,27 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from decimal import Decimal
-from typing import Any
+from functools import partial
+from typing import Any, TypeVar
 
 from promethean.domain.candles import timeframe_ns
 from promethean.domain.errors import ConfigError, unknown_name
-from promethean.domain.instruments import MarketType, parse_symbol
+from promethean.domain.ids import StrategyId
+from promethean.domain.instruments import MarketType, instrument_id, parse_symbol
 from promethean.domain.money import plain
 from promethean.domain.orders import OrderType, Protection, Tier
 from promethean.domain.sizing import Sizing
 from promethean.domain.yaml_text import load_yaml
 from promethean.strategies.catalogue import STRATEGIES
 
+T = TypeVar("T")
 HUNDRED = Decimal(100)
 _SIZE_KEYS = ("position_size_pct", "position_size_quote", "max_position_size")
 _LATER_EXITS = ("trailing_stop_pct", "max_hold_time_minutes", "ml_reversal", "breakeven")
+_LEVELS_EXAMPLE = "[{target_pct: 2, close_pct: 33}, ...]"
 _SECTIONS = ("strategy", "market", "parameters", "technical", "exits", "risk_management", "execution")
 _LATER_SECTIONS = ("ml", "orderbook", "schedule", "indicators", "entry", "exit", "risk")
 
@@ -31,6 +35,7 @@ class StrategyFile:
 
     aggregation, threshold, order_type, slippage_tolerance: None where the file leaves it to the settings.
     limits: what the file tightens, by limit code.  parameters: of the class, sizes taken out.
+    content: the file as JSON values, numbers with a point as text.
     config_hash: SHA-256 of the file's content, independent of layout and comments.
     """
 
@@ -51,6 +56,7 @@ class StrategyFile:
     slippage_tolerance: Decimal | None
     cooldown_bars: int
     limits: Mapping[str, Decimal]
+    content: Mapping[str, Any]
     config_hash: str
 
 
@@ -68,14 +74,26 @@ def parse_strategy(text: str, name: str) -> StrategyFile:
     head.only(("id", "name", "class", "aggregation_mode", "signal_threshold"))
     class_name = head.text("class")
     if class_name not in STRATEGIES:
-        raise head.error("class", unknown_name("strategy", class_name, STRATEGIES))
+        raise head.error("class", f"names an {unknown_name('strategy', class_name, STRATEGIES)}")
     base, quote, market_type, timeframe = _market(market)
     parameters = sections.section("parameters", optional=True)
     sizing = _sizing(parameters)
+    values = _parameters(parameters)
     execution = sections.section("execution", optional=True)
     order_type, slippage = _execution(execution)
     limits, cooldown = _limits(sections.section("risk_management", optional=True))
     _technical(sections.section("technical", optional=True))
+    sections.within(  # the class knows its parameters: a mistake in them is found now, with the file's name
+        "",
+        lambda: STRATEGIES.get(class_name)(
+            id=StrategyId(head.text("id")),
+            instrument=instrument_id(market.text("exchange"), base, quote, market_type),
+            timeframe=timeframe,
+            parameters=values,
+            can_short=market_type is MarketType.FUTURES,
+        ),
+    )
+    content = json.loads(json.dumps(document, sort_keys=True, default=_plain_text))
     return StrategyFile(
         id=head.text("id"),
         name=head.text("name", default=head.text("id")),
@@ -87,14 +105,15 @@ def parse_strategy(text: str, name: str) -> StrategyFile:
         quote=quote,
         market_type=market_type,
         timeframe=timeframe,
-        parameters={key: value for key, value in parameters.values.items() if key not in _SIZE_KEYS},
+        parameters=values,
         sizing=sizing,
         protection=_protection(sections.section("exits")),
         order_type=order_type,
         slippage_tolerance=slippage,
         cooldown_bars=cooldown,
         limits=limits,
-        config_hash=hashlib.sha256(json.dumps(document, sort_keys=True, default=_plain_text).encode()).hexdigest(),
+        content=content,
+        config_hash=hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest(),
     )
 
 
@@ -111,15 +130,18 @@ def _as_float(value: Decimal | None) -> float | None:
 
 def _market(market: _Section) -> tuple[str, str, MarketType, str]:
     market.only(("exchange", "symbol", "market_type", "primary_timeframe", "timeframes"))
-    try:
-        base, quote, named_type = parse_symbol(market.text("symbol"))
-        timeframe = market.text("primary_timeframe")
-        timeframe_ns(timeframe)
-        for other in market.values.get("timeframes") or ():
-            if timeframe_ns(str(other)) < timeframe_ns(timeframe):
-                raise market.error("timeframes", f"{other} is finer than the primary timeframe {timeframe}")
-    except ConfigError as error:
-        raise market.error("", str(error)) from error
+    symbol, timeframe = market.text("symbol"), market.text("primary_timeframe")
+    base, quote, named_type = market.within("symbol", lambda: parse_symbol(symbol))
+    shortest = market.within("primary_timeframe", lambda: timeframe_ns(timeframe))
+    others = market.values.get("timeframes")
+    if others is not None and not isinstance(others, list):
+        raise market.error("timeframes", f"is {others!r}, not a list; write for example [1m, 5m]")
+    for other in map(str, others or ()):
+        if market.within("timeframes", partial(timeframe_ns, other)) < shortest:
+            raise market.error(
+                "timeframes",
+                f"names {other}, finer than the primary timeframe {timeframe}; remove it or make it primary",
+            )
     chosen = market.choice("market_type", ("spot", "futures"))
     market_type = MarketType(chosen) if chosen is not None else named_type
     if named_type is MarketType.FUTURES and market_type is MarketType.SPOT:
@@ -138,9 +160,22 @@ def _sizing(parameters: _Section) -> Sizing:
     return Sizing(None if share is None else share / HUNDRED, amount, largest)
 
 
+def _parameters(parameters: _Section) -> dict[str, Decimal | bool]:
+    """What the class reads, as numbers and switches; sizes are taken out."""
+    values: dict[str, Decimal | bool] = {}
+    for key, value in parameters.values.items():
+        if key in _SIZE_KEYS:
+            continue
+        if not isinstance(value, bool | int | Decimal):
+            raise parameters.error(key, f"is {value!r}; write a number without a unit, or true or false")
+        values[key] = value if isinstance(value, bool) else Decimal(value)
+    return values
+
+
 def _technical(technical: _Section) -> None:
     """The weight of the one source there is so far; other sources come with their parts."""
     technical.only(("enabled", "weight", "rsi", "macd"))
+    technical.number("weight", Decimal("0.01"), Decimal(1000))
     if technical.values.get("enabled", True) is not True:
         raise technical.error("enabled", "is false, and the strategy has no other source; set it to true")
 
@@ -156,11 +191,11 @@ def _protection(exits: _Section) -> Protection:
     stop = exits.number("stop_loss_pct", Decimal("0.01"), Decimal("99.99"))
     if stop is None:
         raise exits.error("stop_loss_pct", "is missing; every entry needs a stop, for example stop_loss_pct: 1.0")
-    levels = exits.values.get("take_profit_levels") or []
-    if not isinstance(levels, list):
-        raise exits.error("take_profit_levels", "is not a list; write [{target_pct: 2, close_pct: 33}, ...]")
+    levels = exits.values.get("take_profit_levels")
+    if levels is not None and not isinstance(levels, list):
+        raise exits.error("take_profit_levels", f"is {levels!r}, not a list; write {_LEVELS_EXAMPLE}")
     tiers: list[Tier] = []
-    for number, level in enumerate(levels):
+    for number, level in enumerate(levels or ()):
         tier = _Section(exits.file, f"{exits.path}.take_profit_levels[{number}]", level)
         tier.only(("target_pct", "close_pct"))
         target = tier.number("target_pct", Decimal("0.01"), Decimal(1000), required=True)
@@ -189,13 +224,13 @@ def _execution(execution: _Section) -> tuple[OrderType | None, Decimal | None]:
 def _limits(management: _Section) -> tuple[dict[str, Decimal], int]:
     management.only(("max_daily_trades", "max_daily_loss_pct", "cooldown_bars"))
     limits = {}
-    trades = management.number("max_daily_trades", Decimal(1), Decimal(100_000))
+    trades = management.whole("max_daily_trades", 1, 100_000)
     loss = management.number("max_daily_loss_pct", Decimal("0.01"), HUNDRED)
     if trades is not None:
         limits["daily_trades"] = trades
     if loss is not None:
         limits["circuit_breaker_daily_loss"] = loss / HUNDRED
-    cooldown = management.number("cooldown_bars", Decimal(0), Decimal(10_000))
+    cooldown = management.whole("cooldown_bars", 0, 10_000)
     return limits, int(cooldown) if cooldown is not None else 3
 
 
@@ -244,6 +279,20 @@ class _Section:
         if value is not None and value not in known:
             raise self.error(key, f"is {value!r}: {unknown_name('value', str(value), known)}")
         return value
+
+    def within(self, key: str, read: Callable[[], T]) -> T:
+        """What `read` makes of the value; its ConfigError gets the place of the value."""
+        try:
+            return read()
+        except ConfigError as error:
+            path = ".".join(part for part in (self.path, key) if part)
+            raise ConfigError(f"{self.file}: {path + ': ' if path else ''}{error}") from error
+
+    def whole(self, key: str, smallest: int, largest: int) -> Decimal | None:
+        number = self.number(key, Decimal(smallest), Decimal(largest))
+        if number is not None and number != int(number):
+            raise self.error(key, f"is {plain(number)}; write a whole number from {smallest} to {largest}")
+        return number
 
     def number(self, key: str, smallest: Decimal, largest: Decimal, *, required: bool = False) -> Decimal | None:
         value = self.values.get(key)

@@ -14,6 +14,8 @@ from promethean.domain.signals import Signal, SignalSource, SignalType
 from promethean.indicators.momentum.rsi import rsi, rsi_window
 from promethean.strategies.catalogue import strategy
 
+PERIOD_MAX = 78  # its window still fits into the candles that a view keeps, so backtest and live read the same ones
+
 
 @strategy("rsi_reversion")
 class RsiReversion:
@@ -45,7 +47,7 @@ class RsiReversion:
         self.id = id
         self.instrument = instrument
         self.timeframe = timeframe
-        self.period = _whole("rsi_period", values["rsi_period"], 2, 500)
+        self.period = _whole("rsi_period", values["rsi_period"], 2, PERIOD_MAX)
         self.oversold = _level("oversold", values["oversold"])
         self.overbought = _level("overbought", values["overbought"])
         if self.oversold >= self.overbought:
@@ -108,13 +110,17 @@ class RsiReversion:
         return {f"RSI({self.period})": self._last_two(view)[1]}
 
 
+def _is_number(value: object) -> bool:
+    return isinstance(value, int | Decimal) and not isinstance(value, bool) and Decimal(value).is_finite()
+
+
 def _whole(name: str, value: Decimal | bool, smallest: int, largest: int) -> int:
-    if isinstance(value, bool) or value != int(value) or not smallest <= value <= largest:
+    if not _is_number(value) or value != int(value) or not smallest <= value <= largest:
         raise ConfigError(f"parameters.{name} is {value}; write a whole number from {smallest} to {largest}")
     return int(value)
 
 
 def _level(name: str, value: Decimal | bool) -> float:
-    if isinstance(value, bool) or not 0 < value < 100:
+    if not _is_number(value) or not 0 < value < 100:
         raise ConfigError(f"parameters.{name} is {value}; an RSI level lies between 0 and 100")
     return float(value)

@@ -52,6 +52,7 @@ class FileFeed:
         self.name = f"file-{sha256[:12]}"
         self.provenance = f"recorded data from {source}"
         self.timeframe = timeframe
+        self.starts_at_ns: int | None = int(columns.open_time_ns[0])
         self.instruments: Mapping[InstrumentId, Instrument] = MappingProxyType({instrument.id: instrument})
         self._instrument = instrument.id
         self._columns = columns

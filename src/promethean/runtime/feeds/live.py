@@ -146,6 +146,7 @@ class LiveFeed:
 
     is_synthetic = False
     is_repeatable = False
+    starts_at_ns: int | None = None
     name = "live"
 
     def __init__(

@@ -51,6 +51,11 @@ class Feed(Protocol):
         ...
 
     @property
+    def starts_at_ns(self) -> int | None:
+        """The instant its first item begins at, for a feed with a time of its own; None: now, whenever that is."""
+        ...
+
+    @property
     def instruments(self) -> Mapping[InstrumentId, Instrument]:
         """What the feed brings events of."""
         ...

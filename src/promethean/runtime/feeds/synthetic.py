@@ -136,6 +136,7 @@ class SyntheticFeed:
 
     is_synthetic = True
     is_repeatable = True
+    starts_at_ns: int | None = FIRST_OPEN_NS
     timeframe = TIMEFRAME
     warm_up: Mapping[InstrumentId, CandleSeries] = MappingProxyType({})
 

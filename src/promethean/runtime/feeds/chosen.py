@@ -1,0 +1,111 @@
+"""Which feed a run gets: decided once, at the start."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from promethean.domain.candles import timeframe_ns
+from promethean.domain.errors import ConfigError, VenueError
+from promethean.domain.ids import InstrumentId
+from promethean.domain.instruments import MarketType, instrument_id
+from promethean.runtime.clock import Clock
+from promethean.runtime.feeds.columns import CandleColumns, recorded_instrument
+from promethean.runtime.feeds.file import FileFeed
+from promethean.runtime.feeds.port import Feed
+from promethean.runtime.feeds.synthetic import DEFAULT_SPEED, SyntheticFeed
+
+LIVE, SYNTHETIC = "live", "synthetic"
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """What a strategy wants to trade, and how fast time should pass.
+
+    speed: multiple of real time; None as fast as possible; 0 the feed's own pace.
+    """
+
+    exchange: str
+    base: str
+    quote: str
+    market_type: MarketType
+    timeframe: str
+    speed: float | None
+
+    @property
+    def instrument(self) -> InstrumentId:
+        """What the strategy names."""
+        return instrument_id(self.exchange, self.base, self.quote, self.market_type)
+
+
+def synthetic_feed(wanted: Wanted, seed: int, clock: Clock) -> Feed:
+    """The invented market.  Raises ConfigError when the strategy wants another timeframe than it has."""
+    speed = DEFAULT_SPEED if wanted.speed == 0 else wanted.speed
+    feed = SyntheticFeed(seed, clock, speed=speed)
+    if wanted.timeframe != feed.timeframe:
+        raise ConfigError(
+            f"the synthetic market has {feed.timeframe} candles and the strategy wants {wanted.timeframe}; "
+            f"set market.primary_timeframe to {feed.timeframe}, or use --feed with a file"
+        )
+    return feed
+
+
+def file_feed(name: str, wanted: Wanted, clock: Clock, say: Callable[[str], None]) -> Feed:
+    """Recorded candles.  Rows that are no candles are left out, counted and told.
+
+    Raises ConfigError for a file that cannot be used, or that is coarser than the strategy's timeframe.
+    """
+    from promethean.storage.candle_files import MarketName, market_in_name, read_candle_file
+
+    path = Path(name).expanduser()
+    market = market_in_name(path) or MarketName(wanted.exchange, wanted.base, wanted.quote, wanted.market_type)
+    candles = read_candle_file(path, market=market, now_ns=clock.now_ns())
+    if candles.quarantined:
+        reasons = ", ".join(f"{count} {reason}" for reason, count in candles.quarantined_by_reason().items())
+        say(f"{len(candles.quarantined):,} of {candles.rows:,} rows of {path.name} are left out: {reasons}")
+    if not len(candles):
+        raise ConfigError(f"{path} has no usable candle; give a file with at least one")
+    columns = CandleColumns(
+        candles.open_time_ns, candles.open, candles.high, candles.low, candles.close, candles.volume
+    )
+    instrument = recorded_instrument(columns, market.exchange, market.base, market.quote, market.market_type)
+    speed = 1.0 if wanted.speed == 0 else wanted.speed
+    return FileFeed(
+        columns, instrument, candles.timeframe, sha256=candles.sha256, source=path.name, clock=clock, speed=speed
+    )
+
+
+async def live_feed(
+    wanted: Wanted, base_url: str | None, known_open_ns: int | None, clock: Clock, say: Callable[[str], None]
+) -> Feed | None:
+    """Live public data, or None when there is no network: then `say` has told so in plain words.
+
+    known_open_ns: open of the last candle that the journal holds.
+    Raises ConfigError for an exchange or instrument that has no live data here, or a speed other than its own.
+    """
+    from promethean.exchanges.market_data import PublicMarketData
+    from promethean.runtime.feeds.live import VENUE_URLS, LiveFeed, venue_reachable
+
+    if wanted.speed not in (0, 1):
+        raise ConfigError("live prices have their own speed; leave --speed out, or use --feed synthetic or a file")
+    url = base_url or VENUE_URLS.get(wanted.exchange)
+    if url is None:
+        raise ConfigError(f"there is no live data for {wanted.exchange!r}; known: {', '.join(sorted(VENUE_URLS))}")
+    timeframe_ns(wanted.timeframe)
+    if not await venue_reachable(url):
+        say(f"No network: {wanted.exchange} cannot be reached.")
+        return None
+    data = PublicMarketData(wanted.exchange, market_type=wanted.market_type, base_url=base_url)
+    known = None if known_open_ns is None else {wanted.instrument: known_open_ns}
+    jitter = random.Random()  # noqa: S311  spreads reconnects, guards nothing
+    try:
+        return await LiveFeed.open(data, [wanted.instrument], wanted.timeframe, clock, jitter=jitter, known=known)
+    except VenueError as error:
+        await data.close()
+        say(f"No live data: {error}")
+        return None
+    except BaseException:
+        await data.close()
+        raise
