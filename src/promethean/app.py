@@ -4,20 +4,21 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import gc
 import hashlib
 import logging
 import resource
 import signal
 import time
-from collections.abc import Callable, Iterator, Sequence, Sized
+from collections.abc import Callable, Coroutine, Iterator, Sequence, Sized
 from dataclasses import dataclass
 from decimal import Decimal
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar, get_args
 
 from promethean import __version__
-from promethean.config import Settings, fraction
-from promethean.domain.errors import ConfigError, StoreError, unknown_name
+from promethean.config import Settings, VenueName, fraction
+from promethean.domain.errors import ConfigError, PrometheanError, StoreError, unknown_name
 from promethean.domain.ids import AccountId, StrategyId, UserId
 from promethean.domain.instruments import Instrument, MarketType
 from promethean.domain.orders import OrderType
@@ -29,15 +30,21 @@ if TYPE_CHECKING:
     from promethean.engine.state import State
     from promethean.runtime.account import AccountRunner
     from promethean.runtime.clock import Clock
+    from promethean.runtime.doctor import Check
     from promethean.runtime.feeds.port import Feed
+    from promethean.runtime.operations import KillReport, Lifting, PlatformStatus, StreamCheck
     from promethean.runtime.runner import Runner
+    from promethean.storage.accounts import Account as AccountRecord
     from promethean.storage.database import Database
     from promethean.storage.journal import Journal
+    from promethean.storage.market_store import ImportReport, MarketStore, SeriesSummary
     from promethean.storage.postgres_server import EmbeddedPostgres
+    from promethean.storage.tables import LatchScope
     from promethean.strategies.catalogue import Strategy
     from promethean.strategies.file import StrategyFile
 
 log = logging.getLogger(__name__)
+T = TypeVar("T")
 
 DEFAULT_STRATEGY = "rsi_reversion"
 RESTARTS_MAX = 5
@@ -318,14 +325,17 @@ async def _run_once(
         closing.push_async_callback(database.close)
         journal = Journal(await database.raw())
         closing.push_async_callback(journal.close)
+        market = Journal(await database.raw())
+        closing.push_async_callback(market.close)
         feed = await _make_feed(settings, options, file, journal, clock, watcher)
         closing.push_async_callback(feed.close)
         if options.until_end and not _has_end(feed):
             raise ConfigError(f"--until-end needs a feed that ends, and {feed.provenance} does not; use --for 30m")
         store = _market_store(settings, feed, closing)
-        runner, account, info = await _assemble(settings, file, database, journal, feed, clock, watcher, store)
+        runner, account, info = await _assemble(settings, file, database, journal, market, feed, clock, watcher, store)
         await runner.start()
         watcher.started(info)
+        _settle_memory()
         start_seconds = time.perf_counter() - begun
         stop_task = asyncio.ensure_future(stopping.wait())
         stop_task.add_done_callback(lambda _: runner.stop())
@@ -354,16 +364,23 @@ async def _make_feed(
         return chosen.file_feed(name, wanted, clock, watcher.say)
     if name == chosen.LIVE:
         known = await journal.newest_candle(market_stream(chosen.LIVE, wanted.instrument))
-        base_url = (
-            getattr(settings.exchange, file.exchange).base_url if hasattr(settings.exchange, file.exchange) else None
-        )
-        feed = await chosen.live_feed(wanted, base_url, known and known.open_time_ns, clock, watcher.say)
+        venue = getattr(settings.exchange, file.exchange, None)
+        base_url = venue.base_url if venue is not None else None
+        known_open_ns = known.open_time_ns if known is not None else None
+        feed = await chosen.live_feed(wanted, base_url, known_open_ns, clock, watcher.say)
         if feed is not None:
             return feed
         watcher.say(
             "Trading goes on with a SYNTHETIC market: its prices are invented, and it has a paper account of its own."
         )
     return chosen.synthetic_feed(wanted, settings.app.seed, clock)
+
+
+def _settle_memory() -> None:
+    """Spare the garbage collector what stays for ever: facts are made by the thousand and hold no cycles."""
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(50_000, 20, 20)
 
 
 def _has_end(feed: Feed) -> bool:
@@ -411,6 +428,7 @@ async def _assemble(
     file: StrategyFile,
     database: Database,
     journal: Journal,
+    market: Journal,
     feed: Feed,
     clock: Clock,
     watcher: Watcher,
@@ -492,7 +510,7 @@ async def _assemble(
         told=watcher.told,
     )
     history = max(seat.strategy.window for seat in desk.seats) + 1
-    runner = Runner(feed, journal, account_runner, history=history, tick=watcher.tick, on_candles=store)
+    runner = Runner(feed, journal, market, account_runner, history=history, tick=watcher.tick, on_candles=store)
     info = RunInfo(
         provenance=feed.provenance,
         is_synthetic=feed.is_synthetic,
@@ -578,3 +596,352 @@ async def _summary(
         start_seconds=round(start_seconds, 3),
         peak_rss_mb=round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024, 1),
     )
+
+
+# ---------------------------------------------------------------- what the commands ask
+
+
+def with_database(settings: Settings, work: Callable[[Database], Coroutine[Any, Any, T]]) -> T:
+    """What `work` answers on the migrated database, started for the moment when nobody runs it.
+
+    Raises ConfigError and StoreError as the server and the database do.
+    """
+
+    async def story(dsn: str) -> T:
+        database = await open_database(settings, dsn)
+        try:
+            return await work(database)
+        finally:
+            await database.close()
+
+    with postgres(settings) as (dsn, _):
+        return asyncio.run(story(dsn))
+
+
+def has_database(settings: Settings) -> bool:
+    """Whether there is a database to ask; looking makes none."""
+    return settings.postgres.url is not None or (settings.app.home / "postgres.lock").exists()
+
+
+def status(settings: Settings) -> PlatformStatus:
+    """How the installation stands.  On a home where nothing has run yet, nothing is made."""
+    from promethean.runtime.home import running_process
+    from promethean.runtime.operations import AccountStatus, PlatformStatus, account_statuses
+    from promethean.storage import accounts
+    from promethean.storage.latches import LatchFiles, describe
+
+    home = settings.app.home
+    files = LatchFiles(home / "latches") if home.exists() else None
+    killed = files.read_all() if files is not None else ()
+
+    async def ask(database: Database) -> tuple[AccountStatus, ...]:
+        return await account_statuses(database, await accounts.ensure_owner(database), killed)
+
+    known = with_database(settings, ask) if has_database(settings) else ()
+    return PlatformStatus(home, running_process(home), tuple(map(describe, killed)), known)
+
+
+def kill(settings: Settings, account: str | None, reason: str, by: str) -> KillReport:
+    """Set the kill switch of the platform, or of one account by its label, and say what became of it.
+
+    The latch file comes first: it stops a running platform whatever else is broken.
+    Raises ConfigError for an unknown account; StoreError when the latch file cannot be written.
+    """
+    from promethean.runtime.home import prepare_home, running_process
+    from promethean.runtime.operations import KillReport, kill_result
+    from promethean.storage import accounts
+    from promethean.storage.latches import LatchFiles, describe
+    from promethean.storage.postgres_server import running_dsn
+
+    home = prepare_home(settings.app.home)
+    scope, scope_id = _latch_scope(settings, account)
+    latch = LatchFiles(home / "latches").set(scope, scope_id, reason, by)
+    is_running = running_process(home) is not None
+
+    async def finish(database: Database) -> KillReport:
+        owner = await accounts.ensure_owner(database)
+        return await kill_result(database, owner, latch, is_running=is_running)
+
+    if settings.postgres.url is not None or running_dsn(home) is not None:
+        try:
+            return with_database(settings, finish)
+        except PrometheanError as error:
+            log.warning("the kill switch is set, PostgreSQL cannot be told now", extra={"error": str(error)})
+    result = "UNCONFIRMED" if is_running else "NOT_RUNNING"
+    return KillReport(str(scope), describe(latch), False, result, ())
+
+
+def ask_to_lift(settings: Settings, account: str | None) -> Lifting:
+    """What a person has to see and type before a kill latch is lifted.  Raises ConfigError when it is not set."""
+    from promethean.runtime import operations
+    from promethean.storage.latches import LatchFiles
+
+    scope, scope_id = _latch_scope(settings, account)
+    files = LatchFiles(settings.app.home / "latches")
+    if not has_database(settings) and files.read(scope, scope_id) is None:
+        raise ConfigError(f"the {scope} kill latch is not set")
+    return with_database(settings, lambda database: operations.ask_to_lift(database, files, scope, scope_id))
+
+
+def lift(settings: Settings, lifting: Lifting, by: str) -> tuple[str, ...]:
+    """Lift a latch after the person has typed its word: the latches that are still in force, in words."""
+    from promethean.storage import latches
+
+    files = latches.LatchFiles(settings.app.home / "latches")
+    latch, nonce = lifting.latch, lifting.nonce
+    left = with_database(
+        settings, lambda database: latches.lift(database, files, latch.scope, latch.scope_id, nonce, by)
+    )
+    return tuple(map(latches.describe, left))
+
+
+def _latch_scope(settings: Settings, account: str | None) -> tuple[LatchScope, str]:
+    from promethean.storage import accounts
+    from promethean.storage.tables import LatchScope
+
+    if account is None:
+        return LatchScope.PLATFORM, ""
+    label = account
+
+    async def find(database: Database) -> str:
+        return (await accounts.get_account(database, await accounts.ensure_owner(database), label)).id
+
+    if not has_database(settings):
+        raise ConfigError(unknown_name("account", label, ()))
+    return LatchScope.ACCOUNT, with_database(settings, find)
+
+
+def add_account(settings: Settings, exchange: str, label: str) -> AccountId:
+    """Add a paper account.  Raises ConfigError for an unknown exchange or a label that is taken."""
+    from promethean.runtime.home import prepare_home
+    from promethean.storage import accounts
+
+    known = get_args(VenueName)
+    if exchange not in known:
+        raise ConfigError(unknown_name("exchange", exchange, known))
+
+    async def add(database: Database) -> AccountId:
+        owner = await accounts.ensure_owner(database)
+        return await accounts.add_account(database, owner, exchange, label, is_paper=True)
+
+    prepare_home(settings.app.home)
+    return with_database(settings, add)
+
+
+def list_accounts(settings: Settings) -> tuple[AccountRecord, ...]:
+    """The owner's accounts, oldest first."""
+    from promethean.storage import accounts
+
+    async def ask(database: Database) -> tuple[AccountRecord, ...]:
+        return await accounts.list_accounts(database, await accounts.ensure_owner(database))
+
+    return with_database(settings, ask) if has_database(settings) else ()
+
+
+def verify_journal(settings: Settings, looked: Callable[[int, int], None]) -> tuple[StreamCheck, ...]:
+    """Check every row of the journal against its hash chain.  looked: is told the rows done and the rows to do."""
+    from promethean.runtime import operations
+    from promethean.storage.journal import Journal
+
+    async def ask(database: Database) -> tuple[StreamCheck, ...]:
+        journal = Journal(await database.raw())
+        try:
+            return await operations.verify_journal(journal, looked)
+        finally:
+            await journal.close()
+
+    return with_database(settings, ask) if has_database(settings) else ()
+
+
+def migrate(settings: Settings) -> str:
+    """Bring the database to the version of this program; the version."""
+    from promethean.runtime.home import prepare_home
+    from promethean.storage.database import newest_revision
+
+    async def nothing_more(database: Database) -> str:
+        return newest_revision()
+
+    prepare_home(settings.app.home)
+    return with_database(settings, nothing_more)
+
+
+@contextlib.contextmanager
+def market_store(settings: Settings) -> Iterator[MarketStore]:
+    """The market store of the home, or the one at MARKET_STORE_URL."""
+    from promethean.runtime.home import prepare_home
+    from promethean.storage.market_front import open_market_store
+
+    clickhouse = settings.clickhouse
+    url = clickhouse.url.reveal() if clickhouse.url is not None else None
+    prepare_home(settings.app.home)
+    store = open_market_store(settings.app.home, url=url, database=clickhouse.database)
+    try:
+        yield store
+    finally:
+        store.close()
+
+
+def has_market_store(settings: Settings) -> bool:
+    """Whether there is a market store to ask; looking makes none."""
+    from promethean.storage.market_front import STORE_FOLDER
+
+    return settings.clickhouse.url is not None or (settings.app.home / STORE_FOLDER).exists()
+
+
+def import_candles(
+    settings: Settings, path: Path, market: str | None, timeframe: str | None, progress: Callable[[int, int], None]
+) -> ImportReport:
+    """Import a file of candles into the market store.
+
+    market: `binance:BTC/USDT[-PERP]`, None to read it from the file's name; timeframe: the same.
+    progress: is told the rows done and the rows to do.
+    Raises ConfigError when the file as a whole cannot be used; StoreError when the store fails.
+    """
+    from promethean.domain.candles import timeframe_ns
+    from promethean.storage.candle_files import MarketName
+    from promethean.storage.market_store import import_candles as run_import
+
+    named = MarketName.parse(market) if market is not None else None
+    if timeframe is not None:
+        timeframe_ns(timeframe)
+    with market_store(settings) as store:
+        return run_import(store, path, market=named, timeframe=timeframe, progress=progress, now_ns=time.time_ns())
+
+
+def list_candles(settings: Settings) -> list[SeriesSummary]:
+    """Every stored series of candles."""
+    if not has_market_store(settings):
+        return []
+    with market_store(settings) as store:
+        return store.series()
+
+
+def doctor(settings: Settings) -> list[Check]:
+    """Every precondition of `up`, looked at one by one.  Nothing is made on a home that is not there yet."""
+    from promethean.runtime import doctor as look
+    from promethean.storage.vault import load_key_ring
+
+    home, vault = settings.app.home, settings.vault
+
+    def key() -> str:
+        ring = load_key_ring(home, vault.key, vault.previous_keys)
+        return "made at the first start" if ring is None else f"fingerprint {ring.current.fingerprint.hex()}"
+
+    def strategy() -> str:
+        register_everything()
+        file = load_strategy(find_strategy_file(settings, DEFAULT_STRATEGY))
+        return f"{file.id} reads {file.base}/{file.quote} {file.timeframe} at {file.exchange}"
+
+    newest: list[int | None] = [None]
+    return [
+        look.python_version(),
+        look.home_writable(home),
+        look.disk_space(home),
+        look.guarded("Key file", key),
+        look.guarded("Kill switch", lambda: _kill_switch_words(settings)),
+        look.guarded("PostgreSQL", lambda: _postgres_words(settings, newest)),
+        look.guarded("Market store", lambda: _market_store_words(settings)),
+        look.guarded("Strategy", strategy),
+        look.clock(newest[0]),
+        look.guarded("Network", lambda: _network_words(settings)),
+    ]
+
+
+def _kill_switch_words(settings: Settings) -> str:
+    from promethean.storage.latches import LatchFiles, describe
+
+    if not settings.app.home.exists():
+        return "not set"
+    latches = LatchFiles(settings.app.home / "latches").read_all()
+    damaged = [latch.reason for latch in latches if not latch.readable]
+    if damaged:
+        raise StoreError(f"{'; '.join(damaged)}; look at it, then run `promethean unkill`")
+    return "; ".join(map(describe, latches)) or "not set"
+
+
+def _postgres_words(settings: Settings, newest: list[int | None]) -> str:
+    from promethean.storage.database import newest_revision
+    from promethean.storage.postgres_server import packaged_binaries
+
+    if not has_database(settings):
+        return f"made at the first start, with the programs in {packaged_binaries()}"
+
+    async def ask(database: Database) -> str:
+        from sqlalchemy import text
+
+        async with database.connection() as connection:
+            newest[0] = await connection.scalar(text("SELECT max(received_at_ns) FROM events"))
+        return f"{database.where}, schema version {newest_revision()}"
+
+    return with_database(settings, ask)
+
+
+def _market_store_words(settings: Settings) -> str:
+    if not has_market_store(settings):
+        return "made when candles are first stored"
+    with market_store(settings) as store:
+        store.ping()
+        return f"{len(store.series())} series of candles"
+
+
+def _network_words(settings: Settings) -> str:
+    from promethean.runtime.feeds.live import VENUE_URLS, venue_reachable
+
+    venue = settings.market.primary_exchange
+    url = getattr(settings.exchange, venue).base_url or VENUE_URLS.get(venue)
+    if url is None:
+        return f"there is no live data for {venue} yet; `up` uses a SYNTHETIC market or a file"
+    if asyncio.run(venue_reachable(url)):
+        return f"{venue} answers"
+    return f"{venue} does not answer; that is fine: `up` then uses a SYNTHETIC market, and files work as well"
+
+
+def catalogue() -> dict[str, Any]:
+    """Everything that is really registered, under the keys of the specification's catalogue; empty is not there yet."""
+    from dataclasses import fields
+    from pkgutil import iter_modules
+
+    from promethean import execution
+    from promethean.domain.orders import Protection
+    from promethean.domain.signals import Signal, SignalSource, SignalType
+    from promethean.engine.decide import Aggregation
+    from promethean.exchanges.paper.venue import PaperVenue
+    from promethean.indicators.catalogue import INDICATORS
+    from promethean.runtime.feeds.live import VENUE_URLS
+    from promethean.storage.market_tables import CREATE
+    from promethean.storage.tables import METADATA
+    from promethean.strategies.catalogue import STRATEGIES
+
+    register_everything()
+    exits = {"stop_loss": "stop_loss", "tiers": "take_profit_tiers"}
+    return {
+        "modes": ["paper"],
+        "exchanges": sorted(set(VENUE_URLS) & set(get_args(VenueName))),
+        "order_types": sorted(PaperVenue.capabilities.order_types),
+        "execution_algorithms": sorted(module.name for module in iter_modules(execution.__path__)),
+        "strategies_builtin": list(STRATEGIES),
+        "signals": {
+            "types": list(SignalType),
+            "sources": list(SignalSource),
+            "fields": [field.name for field in fields(Signal)],
+            "aggregators": list(Aggregation),
+            "presets": [],
+        },
+        "exits": [exits[field.name] for field in fields(Protection)],
+        "tools": {},
+        "indicators": {name: entry.description for name, entry in sorted(INDICATORS.entries().items())},
+        "agents": {},
+        "spike_crew": [],
+        "ai_providers": [],
+        "workers": {},
+        "sources": {},
+        "telegram_commands": {},
+        "notifications": [],
+        "topics": [],
+        "postgres_tables": sorted(METADATA.tables),
+        "clickhouse_tables": sorted(CREATE),
+        "ml_models": [],
+        "rl": [],
+        "cost_modes": [],
+        "dashboard_components": 0,
+    }

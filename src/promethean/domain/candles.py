@@ -150,11 +150,28 @@ class CandleSeries:
         start = max(self._start, self._stop - rows)
         return self._sharing(self._columns, start, self._stop, self.last_open_time_ns)
 
+    def continues(self, other: CandleSeries) -> bool:
+        """Whether this is `other` with one more candle, in the same storage: quick, and never wrong when True."""
+        return self._columns is other._columns and self._stop == other._stop + 1
+
     def before(self, instant_ns: int) -> CandleSeries:
         """The candles that open before an instant, without copying."""
         stop = self._start + int(np.searchsorted(self.open_time_ns, instant_ns))
         last = int(self._columns.open_time[stop - 1]) if stop > self._start else -1
         return self._sharing(self._columns, self._start, stop, last)
+
+    def without_last(self) -> CandleSeries:
+        """The series before its last candle came; of an empty one, the same."""
+        stop = max(self._start, self._stop - 1)
+        last = int(self._columns.open_time[stop - 1]) if stop > self._start else -1
+        return self._sharing(self._columns, self._start, stop, last)
+
+    @property
+    def last_close(self) -> float:
+        """Close of the last candle, quote units per base unit.  Raises IndexError for an empty series."""
+        if self._stop == self._start:
+            raise IndexError("an empty series has no last close")
+        return float(self._columns.close[self._stop - 1])
 
     def __len__(self) -> int:
         return self._stop - self._start

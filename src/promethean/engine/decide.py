@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import enum
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from decimal import Context, Decimal, localcontext
 from types import MappingProxyType
 
 from promethean.domain.errors import ConfigError, unknown_name
@@ -42,29 +43,42 @@ class Aggregation(enum.StrEnum):
     THRESHOLD = "threshold"
 
 
+# Room for the products of any two float64 as people write them, so that nothing is cut before it is compared.
+_EXACT = Context(prec=80)
+
+
+def _as_written(number: float) -> Decimal:
+    """0.7 is seven tenths: three of them have a mean of 0.7, in any order and with every version of Python."""
+    return Decimal(repr(float(number)))
+
+
+def _total(numbers: Iterable[Decimal]) -> Decimal:
+    return sum(numbers, Decimal(0))
+
+
 def _hold(reason: str) -> Outcome:
     return Outcome(None, 0.0, reason)
 
 
-def _reached(side: Side, confidence: float, threshold: float, reason: str) -> Outcome:
-    if confidence >= threshold:
-        return Outcome(side, confidence, reason)
+def _reached(side: Side, confidence: Decimal, threshold: float, reason: str) -> Outcome:
+    if confidence >= _as_written(threshold):
+        return Outcome(side, float(confidence), reason)
     return _hold(f"{side} at {confidence:.3f} is below the threshold of {threshold:g}")
 
 
 def _voting(votes: Sequence[Vote], threshold: float) -> Outcome:
     for side in Side:
-        winners = [vote.confidence for vote in votes if vote.side is side]
+        winners = [_as_written(vote.confidence) for vote in votes if vote.side is side]
         if 2 * len(winners) > len(votes):
-            mean = sum(winners) / len(winners)
+            mean = _total(winners) / len(winners)
             return _reached(side, mean, threshold, f"{len(winners)} of {len(votes)} sources say {side}")
     return _hold("no side has more than half of the answering sources")
 
 
 def _weighted(votes: Sequence[Vote], threshold: float) -> Outcome:
-    total = sum(vote.weight for vote in votes)
+    total = _total(_as_written(vote.weight) for vote in votes)
     buy, sell = (
-        sum(vote.weight * vote.confidence for vote in votes if vote.side is side) / total
+        _total(_as_written(vote.weight) * _as_written(vote.confidence) for vote in votes if vote.side is side) / total
         for side in (Side.BUY, Side.SELL)
     )
     if buy == sell:
@@ -78,7 +92,8 @@ def _unanimous(votes: Sequence[Vote], threshold: float) -> Outcome:
     side = votes[0].side
     if len(votes) < 2 or len(sides) > 1 or side is None:
         return _hold("fewer than two sources answered, or they disagree")
-    return _reached(side, min(vote.confidence for vote in votes), threshold, f"all {len(votes)} sources say {side}")
+    least = _as_written(min(vote.confidence for vote in votes))
+    return _reached(side, least, threshold, f"all {len(votes)} sources say {side}")
 
 
 def _threshold(votes: Sequence[Vote], threshold: float) -> Outcome:
@@ -108,11 +123,12 @@ def aggregate(votes: Sequence[Vote], mode: Aggregation, threshold: float) -> Out
     """
     answering = [vote for vote in votes if vote.fresh]
     left_out = tuple(vote.source for vote in votes if not vote.fresh)
-    configured = sum(vote.weight for vote in votes)
-    weight = sum(vote.weight for vote in answering)
-    if not answering or weight <= 0 or weight < configured / 2:
-        return Outcome(None, 0.0, "insufficient_sources", left_out)
-    outcome = AGGREGATORS[mode](answering, threshold)
+    with localcontext(_EXACT):
+        configured = _total(_as_written(vote.weight) for vote in votes)
+        weight = _total(_as_written(vote.weight) for vote in answering)
+        if weight <= 0 or 2 * weight < configured:
+            return Outcome(None, 0.0, "insufficient_sources", left_out)
+        outcome = AGGREGATORS[mode](answering, threshold)
     return Outcome(outcome.side, outcome.confidence, outcome.reason, left_out)
 
 
@@ -121,7 +137,7 @@ def parse_aggregation(name: str) -> Aggregation:
     try:
         return Aggregation(name)
     except ValueError:
-        raise ConfigError(unknown_name("aggregation", name, list(Aggregation))) from None
+        raise ConfigError(unknown_name("aggregation", name, [mode.value for mode in Aggregation])) from None
 
 
 @dataclass(frozen=True, slots=True)

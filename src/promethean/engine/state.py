@@ -48,7 +48,7 @@ from promethean.domain.positions import Fill, Position
 ZERO = Decimal(0)
 _MONEY_STEP = Decimal("1e-12")
 Slot = tuple[StrategyId, InstrumentId]
-ENDED_KEPT = 64  # orders that ended unfilled and may still see a late fill
+ENDED_KEPT = 64  # orders that ended and may still see a late or a repeated report
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,8 +99,10 @@ class Account:
     """One account: everything its own journal stream says.
 
     sequence: number of the last row of its stream.  cash: quote units of `currency`.
-    orders:   the ones that are not terminal.  ended: the last ones that ended unfilled, for fills that come late.
+    reconciled: whether orders and positions agree with the venue's since the last start.
+    orders:   the ones that are not terminal.  ended: the last ones that ended, for fills that come late or again.
     holdings: open positions, per strategy and instrument.  stopped_at: when a stop last closed a position there.
+    refused:  the last refusal: whose it was, its code, and its row; gone stale with the next fact of another kind.
     """
 
     id: AccountId
@@ -112,6 +114,7 @@ class Account:
     lease_held: bool = False
     store_healthy: bool = False
     mode: AccountMode = AccountMode.READ_ONLY
+    reconciled: bool = False
     halts: frozenset[str] = frozenset()
     finished: bool = False
     day: Day | None = None
@@ -119,6 +122,7 @@ class Account:
     ended: Mapping[OrderId, Order] = field(default_factory=_empty)
     holdings: Mapping[Slot, Holding] = field(default_factory=_empty)
     stopped_at: Mapping[Slot, int] = field(default_factory=_empty)
+    refused: tuple[Slot, str, int] | None = None
     totals: Totals = Totals()
 
 
@@ -187,11 +191,12 @@ def _runner_started(account: Account, event: RunnerStarted) -> Changes:
         "lease_held": True,
         "store_healthy": True,
         "mode": AccountMode.REDUCING,
+        "reconciled": False,
     }
 
 
 def _reconciled(account: Account, event: Reconciled) -> Changes:
-    return {"mode": AccountMode.HALTED if account.halts else AccountMode.ACTIVE}
+    return {"mode": AccountMode.HALTED if account.halts else AccountMode.ACTIVE, "reconciled": True}
 
 
 def _run_finished(account: Account, event: RunFinished) -> Changes:
@@ -213,7 +218,10 @@ def _halt_set(account: Account, event: HaltSet) -> Changes:
 
 def _halt_lifted(account: Account, event: HaltLifted) -> Changes:
     halts = account.halts - {event.scope}
-    return {"halts": halts, "mode": account.mode if halts else AccountMode.ACTIVE}
+    if halts:
+        return {"halts": halts}
+    # Lifting a halt opens no account that still differs from its venue.
+    return {"halts": halts, "mode": AccountMode.ACTIVE if account.reconciled else AccountMode.REDUCING}
 
 
 def _lease_lost(account: Account, event: LeaseLost) -> Changes:
@@ -225,7 +233,9 @@ def _signal_raised(account: Account, event: SignalRaised) -> Changes:
 
 
 def _intent_refused(account: Account, event: IntentRefused) -> Changes:
-    return {"totals": replace(account.totals, refusals=account.totals.refusals + 1)}
+    slot = event.intent.strategy, event.intent.instrument
+    totals = replace(account.totals, refusals=account.totals.refusals + 1)
+    return {"totals": totals, "refused": (slot, event.refused.code, account.sequence + 1)}
 
 
 def _order_planned(account: Account, event: OrderPlanned) -> Changes:
@@ -346,6 +356,8 @@ def _budget_used(holding: Holding, position: Position, order: Order, fill: Fill)
     if not order.intent.reduce_only:
         return holding.used + fill.quantity * order.intent.reservation_price
     held = abs(holding.position.quantity)
+    if not held:
+        return fill.notional  # an exit that came after the position was gone has opened one
     return (holding.used * abs(position.quantity) / held).quantize(_MONEY_STEP)
 
 
@@ -366,8 +378,6 @@ def _with_order(account: Account, order: Order) -> Changes:
         orders[order.id] = order
         return {"orders": orders}
     orders.pop(order.id, None)
-    if order.status is OrderStatus.FILLED:
-        return {"orders": orders}
     ended = {**account.ended, order.id: order}
     if len(ended) > ENDED_KEPT:
         del ended[next(iter(ended))]

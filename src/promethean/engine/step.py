@@ -114,19 +114,24 @@ def _on_filled(flow: _Flow, event: OrderFilled) -> None:
 def _on_accepted(flow: _Flow, event: OrderAccepted) -> None:
     """A stop that replaces another rests now: the one it replaces may go."""
     order = flow.state.account.orders.get(event.order_id)
-    if order is not None and order.intent.role is OrderRole.STOP and order.intent.type is OrderType.STOP_MARKET:
-        for other in _protective(flow.state, _slot(order)):
-            if other.intent.role is OrderRole.STOP and other.id != order.id:
-                _cancel(flow, other, "replaced by a stop of the new size")
+    if order is None or order.intent.type is not OrderType.STOP_MARKET or order.cancel_requested:
+        return
+    for other in _protective(flow.state, _slot(order)):
+        # Only older ones: a newer stop that the venue has not answered yet is the one that fits.
+        if other.intent.type is OrderType.STOP_MARKET and other.request_sequence < order.request_sequence:
+            _cancel(flow, other, "replaced by a stop of the new size")
 
 
 def _on_rejected(flow: _Flow, event: OrderRejected) -> None:
-    """A position whose stop the venue refuses is not left unprotected: it is closed."""
+    """A position whose stop the venue refuses is not left unprotected, not even in part: it is closed."""
     order = flow.before.account.orders.get(event.order_id)
     if order is None or order.intent.type is not OrderType.STOP_MARKET:
         return
-    seat = _seat(flow, order)
-    if seat is not None and not any(o.intent.role is OrderRole.STOP for o in _protective(flow.state, _slot(order))):
+    seat, holding = _seat(flow, order), flow.state.account.holdings.get(_slot(order))
+    if seat is None or holding is None:
+        return
+    stops = (o.remaining for o in _protective(flow.state, _slot(order)) if o.intent.role is OrderRole.STOP)
+    if sum(stops, ZERO) < abs(holding.position.quantity):
         _close(flow, seat, OrderRole.STOP, f"the venue refused the stop ({event.code}): {event.message}")
 
 
@@ -205,8 +210,19 @@ def _act(flow: _Flow, seat: Seat, decision: Decision) -> None:
         return
     if (side is Side.SELL and not seat.can_short) or _has(flow, seat, OrderRole.ENTRY):
         return
+    intent, too_small = _entry(flow, seat, side, decision)
+    situation = _situation(flow.state, seat, intent)
+    verdict = too_small if too_small is not None else check(intent, situation, seat.limits)
+    if isinstance(verdict, Refused) and _is_repeated(flow, slot, verdict):
+        return
     flow.emit(SignalRaised(decision.signal))
-    _enter(flow, seat, side, decision)
+    _answer(flow, intent, verdict, situation)
+
+
+def _is_repeated(flow: _Flow, slot: Slot, refused: Refused) -> bool:
+    """Whether this refusal was told already and nothing has happened since: a hundred candles, one line."""
+    account = flow.state.account
+    return account.refused == (slot, refused.code, account.sequence)
 
 
 def _has(flow: _Flow, seat: Seat, role: OrderRole) -> bool:
@@ -215,21 +231,21 @@ def _has(flow: _Flow, seat: Seat, role: OrderRole) -> bool:
     return any(order.intent.role is role and _slot(order) == slot for order in flow.state.account.orders.values())
 
 
-def _enter(flow: _Flow, seat: Seat, side: Side, decision: Decision) -> None:
-    state = flow.state
-    mark = state.view.mark(seat.instrument.id)
-    equity = state.equity()
-    assert mark is not None and equity is not None, "a signal comes from a candle, so there is a price"
+def _entry(flow: _Flow, seat: Seat, side: Side, decision: Decision) -> tuple[Intent, Refused | None]:
+    """The entry in the size that equity allows, and the refusal where that is less than a lot: never rounded up."""
+    mark = flow.state.view.mark(seat.instrument.id)
+    equity = flow.state.equity()
+    assert mark is not None, "a signal comes from a candle, so there is a price"
     reference = seat.instrument.price_from_float(mark.price)
-    quantity = entry_quantity(seat.sizing, equity, reference, seat.instrument)
-    if quantity <= 0:
-        # Never rounded up: one lot stands in for the size that the lot does not allow, and is refused as such.
-        intent = _entry_intent(flow, seat, side, seat.instrument.quantity_increment, reference, decision)
+    refused = None
+    if equity is None:
+        quantity = seat.instrument.quantity_increment
+        refused = Refused("total_exposure", "equity unknown: a position has no price", "every position has a price")
+    elif (quantity := entry_quantity(seat.sizing, equity, reference, seat.instrument)) <= 0:
+        quantity = seat.instrument.quantity_increment
         size = f"{plain(round(equity, 2))} {seat.instrument.quote} of equity at {plain(reference)}"
-        inputs = _situation(state, seat, intent).summary()
-        flow.emit(IntentRefused(state.now_ns, intent, Refused("too_small", size, "at least one lot"), inputs))
-        return
-    _propose(flow, seat, _entry_intent(flow, seat, side, quantity, reference, decision))
+        refused = Refused("too_small", size, "at least one lot")
+    return _entry_intent(flow, seat, side, quantity, reference, decision), refused
 
 
 def _entry_intent(
@@ -289,11 +305,13 @@ def _close(flow: _Flow, seat: Seat, role: OrderRole, reason: str, share: Decimal
 
 
 def _propose(flow: _Flow, seat: Seat, intent: Intent) -> None:
-    """Asks the risk check, the only way to an order."""
     situation = _situation(flow.state, seat, intent)
-    verdict = check(intent, situation, seat.limits)
-    inputs = situation.summary()
-    now_ns = flow.state.now_ns
+    _answer(flow, intent, check(intent, situation, seat.limits), situation)
+
+
+def _answer(flow: _Flow, intent: Intent, verdict: Passed | Refused, situation: Situation) -> None:
+    """What the risk check said becomes a planned order or a refusal."""
+    now_ns, inputs = flow.state.now_ns, situation.summary()
     match verdict:
         case Refused():
             flow.emit(IntentRefused(now_ns, intent, verdict, inputs))
@@ -413,7 +431,7 @@ def _leg_intent(flow: _Flow, seat: Seat, holding: Holding, leg: Leg) -> Intent:
 
 
 def _close_books(flow: _Flow, held: Holding, order: Order, event: OrderFilled) -> None:
-    """A position is flat: one trade is told, and what protected it goes."""
+    """A position is flat: one trade is told, and what protected it goes, as does what is left of its entry."""
     position, _ = held.position.apply(event.fill)
     flow.emit(
         PositionClosed(
@@ -431,7 +449,7 @@ def _close_books(flow: _Flow, held: Holding, order: Order, event: OrderFilled) -
         )
     )
     for left in tuple(flow.state.account.orders.values()):
-        if _slot(left) == _slot(order) and left.intent.reduce_only:
+        if _slot(left) == _slot(order):
             _cancel(flow, left, "the position is closed")
 
 

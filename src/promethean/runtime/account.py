@@ -36,7 +36,7 @@ from promethean.domain.events import (
     RunnerStarted,
     VenueReport,
 )
-from promethean.domain.ids import InstrumentId, Lineage, OrderId, fact_id
+from promethean.domain.ids import InstrumentId, Lineage, OrderId, StreamName, fact_id
 from promethean.domain.instants import NS_PER_S
 from promethean.domain.market import MarketView
 from promethean.domain.orders import Order, OrderStatus
@@ -136,7 +136,8 @@ class AccountRunner:
         self._unknown = False  # whether an order of unknown outcome may be there
         self._reads: dict[OrderId, tuple[int, int]] = {}
         self._budget = (Decimal(0), Decimal(0))
-        self._seen: Seen | None = None
+        self._market: StreamName | None = None
+        self._sequence = 0  # of the last market event that the account has handled
         self.state = State(Account(lease.account), MarketView(), 0)
 
     # ------------------------------------------------------------ start
@@ -146,7 +147,7 @@ class AccountRunner:
 
         view: the market as it was known at `seen`, the last market event the account has handled.
         """
-        self._seen = seen
+        self._market, self._sequence = seen.stream, seen.sequence
         head = await self._journal.open_stream(self._stream)
         self.state = State(self.state.account, view, view.as_of_ns)
         async for record in self._journal.read(self._stream):
@@ -203,11 +204,14 @@ class AccountRunner:
 
     # ------------------------------------------------------------ events
 
-    async def on_market(self, event: MarketEvent, seen: Seen) -> None:
-        """One market event: first what it does to resting orders, then what the strategies make of it."""
+    async def on_market(self, event: MarketEvent, sequence: int) -> None:
+        """One market event: first what it does to resting orders, then what the strategies make of it.
+
+        sequence: its number in the market stream that the account was started on.
+        """
         for report in self._venue.advance(event):
             await self.take(report)
-        self._seen = seen
+        self._sequence = sequence
         self._step(event)
         if self._requests:
             await self._carry_out_all()
@@ -242,8 +246,11 @@ class AccountRunner:
         before = self.state
         after, trail = follow(before, event, self._desk)
         self.state = trail[-1][1] if trail else after
-        if type(event) is not CandleClosed and type(event) is not QuoteObserved:
-            self._record(event, before, after)
+        match event:
+            case CandleClosed() | QuoteObserved():
+                pass  # in the market's own stream already
+            case _:
+                self._record(event, before, after)
         for fact, then in trail:
             self._record(fact, after, then)
             after = then
@@ -253,7 +260,7 @@ class AccountRunner:
     def _record(self, fact: AccountEvent, before: State, after: State) -> None:
         """Append one fact of the account to the journal; tables and people get it with the commit."""
         received_at_ns = self._wall_ns()
-        self._journal.append(self._stream, fact, received_at_ns, self._seen)
+        self._journal.append(self._stream, fact, received_at_ns, self._seen())
         self._group.append(_Recorded(fact, before, after, received_at_ns))
         if type(fact) is OrderOutcomeUnknown:
             self._unknown = True
@@ -298,7 +305,6 @@ class AccountRunner:
             raise StoreError("the account's budget or its kill latch changed while an order was claimed")
 
     async def _write(self, planned: Sequence[OrderPlanned]) -> Outcome:
-        assert self._seen is not None, "an account is started before it commits"
         claimed = [plan for plan in planned if plan.order_id in self.state.account.orders]
         aside = sum((plan.reservation for plan in claimed), Decimal(0))
         reserved, used = budget_use(self.state.account)
@@ -307,7 +313,8 @@ class AccountRunner:
             self._projector.note(
                 recorded.before.account, recorded.after.account, recorded.fact, recorded.received_at_ns
             )
-        offsets = {self._seen.stream: self._seen.sequence}
+        seen = self._seen()
+        offsets = {seen.stream: seen.sequence}
         claims_risk = any(not plan.intent.reduce_only for plan in claimed)
         return await self._journal.commit(self._lease, self._projector.take(), change, offsets, claims_risk=claims_risk)
 
@@ -368,6 +375,10 @@ class AccountRunner:
 
     def _time(self) -> int:
         return self._now(self.state) or self.opening.at_ns
+
+    def _seen(self) -> Seen:
+        assert self._market is not None, "an account is started before anything happens to it"
+        return Seen(self._market, self._sequence)
 
     def _halted(self) -> str | None:
         halts = self._halts()

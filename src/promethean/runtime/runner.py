@@ -4,23 +4,26 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import Callable, Sequence
 
-from promethean.domain.events import CandleClosed, MarketEvent
+from promethean.domain.events import CandleClosed
 from promethean.domain.market import MarketView
 from promethean.engine.state import State
 from promethean.runtime.account import MARKET_EVENTS, AccountRunner
-from promethean.runtime.feeds.port import Feed, FeedItem
+from promethean.runtime.feeds.port import BATCH_ITEMS, Feed, FeedItem
 from promethean.storage.journal import Journal, Seen, account_stream, market_stream
 
 log = logging.getLogger(__name__)
 
+GROUP_EVENTS = 1000  # market events after which the account's offset is written, at the latest
+SLICE_ITEMS = 50
 LOOK_AROUND_S = 0.05  # how soon a kill from another process is seen while no market event comes
 
 
 class Runner:
     """Drives one account with one feed.
 
+    journal: of the account; market: a second one, with a connection of its own, that writes the market's streams.
     history: trailing candles that are read back from the journal at a start.
     tick:    is given the account's state and the number of market events handled, after every batch.
     on_candles: is given the closed candles of each batch, for the market store; None when nobody stores them.
@@ -30,6 +33,7 @@ class Runner:
         self,
         feed: Feed,
         journal: Journal,
+        market: Journal,
         account: AccountRunner,
         *,
         history: int,
@@ -38,6 +42,7 @@ class Runner:
     ) -> None:
         self._feed = feed
         self._journal = journal
+        self._market = market
         self._account = account
         self._history = history
         self._tick = tick
@@ -54,7 +59,7 @@ class Runner:
 
     async def start(self) -> None:
         """Replay and reconcile; afterwards the account is safe and up to the last market event it has handled."""
-        self._head = await self._journal.open_stream(self._stream)
+        self._head = await self._market.open_stream(self._stream)
         account = self._account.state.account.id
         self.sequence = await self._journal.offset(account_stream(account), self._stream)
         if self.sequence == 0 and not self._feed.is_repeatable:
@@ -65,66 +70,84 @@ class Runner:
     async def run(self) -> bool:
         """Handle market events until the feed ends or somebody stops us.
 
-        Returns whether the feed came to its end.  Raises StoreError and LeaseLostError as `AccountRunner.commit` does.
+        Returns whether the feed came to its end.  Raises StoreError and LeaseLostError as `AccountRunner.commit` does,
+        FeedError when the feed cannot go on.
         """
         if self._account.state.account.finished:
             return True
         if not self._feed.is_repeatable:
             await self._catch_up()
-        batches = self._feed.batches(self.sequence)
-        while not self._stopping.is_set():
-            batch = await self._next(batches)
-            if batch is None:
-                break
-            for item in batch:
-                await self._handle(item.sequence, item.event)
-            if self._on_candles is not None:
-                self._on_candles([item.event for item in batch if isinstance(item.event, CandleClosed)])
-            await self._account.look_around()
-            await self._account.commit()
-            if self._tick is not None:
-                self._tick(self._account.state, self.sequence)
+        arrived: asyncio.Queue[Sequence[FeedItem]] = asyncio.Queue(maxsize=1)  # a full one makes the feed wait
+        reader = asyncio.create_task(self._read(arrived), name=f"feed:{self._feed.name}")
+        uncommitted = 0
+        try:
+            while (batch := await self._next(arrived, reader)) is not None:
+                for item in batch:
+                    await self._account.on_market(item.event, item.sequence)
+                self._handled(len(batch), batch[-1].sequence)
+                if self._on_candles is not None:
+                    self._on_candles([item.event for item in batch if isinstance(item.event, CandleClosed)])
+                await self._account.look_around()
+                uncommitted += len(batch)
+                if len(batch) < BATCH_ITEMS or uncommitted >= GROUP_EVENTS:
+                    await self._account.commit()
+                    uncommitted = 0
+                if self._tick is not None:
+                    self._tick(self._account.state, self.sequence)
+        finally:
+            reader.cancel()
+            await asyncio.gather(reader, return_exceptions=True)
         ended = not self._stopping.is_set()
         if ended and self._feed.is_repeatable:
             await self._account.finish()
         await self._account.commit()
         return ended
 
-    async def _handle(self, sequence: int, event: MarketEvent) -> None:
-        if sequence > self._head:
-            self._head = self._journal.append(self._stream, event, event.received_at_ns)
-            assert self._head == sequence, f"item {sequence} of {self._feed.name} would be row {self._head}"
-        await self._account.on_market(event, Seen(self._stream, sequence))
-        self.sequence = sequence
-        self.handled += 1
+    async def _read(self, arrived: asyncio.Queue[Sequence[FeedItem]]) -> None:
+        """Journal what the feed brings, one batch ahead of the account: it never sees an event that is not written."""
+        async for batch in self._feed.batches(self.sequence):
+            for start in range(0, len(batch), SLICE_ITEMS):
+                for item in batch[start : start + SLICE_ITEMS]:
+                    if item.sequence > self._head:
+                        self._head = self._market.append(self._stream, item.event, item.event.received_at_ns)
+                        assert self._head == item.sequence, f"item {item.sequence} would be row {self._head}"
+                await asyncio.sleep(0)  # an order's commit, when it is answered, goes before reading ahead
+            await self._market.write()
+            await arrived.put(batch)
 
-    async def _next(self, batches: AsyncIterator[Sequence[FeedItem]]) -> Sequence[FeedItem] | None:
+    async def _next(
+        self, arrived: asyncio.Queue[Sequence[FeedItem]], reader: asyncio.Task[None]
+    ) -> Sequence[FeedItem] | None:
         """The next batch, or None when the feed has ended or we are to stop; the latches are looked at meanwhile."""
-        arriving = asyncio.ensure_future(anext(batches, None))
-        stopping = asyncio.ensure_future(self._stopping.wait())
-        try:
-            while True:
-                done, _ = await asyncio.wait(
-                    {arriving, stopping}, timeout=LOOK_AROUND_S, return_when=asyncio.FIRST_COMPLETED
-                )
-                if arriving in done and not self._stopping.is_set():
-                    return arriving.result()
-                if stopping in done:
-                    return None
-                await self._account.look_around()
-                await self._account.commit()
-        finally:
-            for task in (arriving, stopping):
-                if not task.done():
-                    task.cancel()
-            await asyncio.gather(arriving, stopping, return_exceptions=True)
+        while not self._stopping.is_set():
+            if not arrived.empty():
+                return arrived.get_nowait()
+            if reader.done():
+                reader.result()  # raises what ended it
+                return None
+            arriving = asyncio.ensure_future(arrived.get())
+            stopping = asyncio.ensure_future(self._stopping.wait())
+            waiting = {arriving, stopping, reader}
+            done, _ = await asyncio.wait(waiting, timeout=LOOK_AROUND_S, return_when=asyncio.FIRST_COMPLETED)
+            stopping.cancel()
+            if arriving in done:
+                return arriving.result()
+            arriving.cancel()
+            await self._account.look_around()
+            await self._account.commit()
+        return None
+
+    def _handled(self, count: int, sequence: int) -> None:
+        self.handled += count
+        self.sequence = sequence
 
     async def _catch_up(self) -> None:
         """Market events that were journalled and not yet handled by the account, from the journal itself."""
         async for record in self._journal.read(self._stream, self.sequence):
             event = record.event()
             assert isinstance(event, MARKET_EVENTS), "a market stream holds market events"
-            await self._handle(record.sequence, event)
+            await self._account.on_market(event, record.sequence)
+            self._handled(1, record.sequence)
 
     async def _view(self, upto: int) -> MarketView:
         """The market as the account knew it after `upto` market events: the journal's candles after the warm-up."""

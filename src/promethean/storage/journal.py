@@ -27,6 +27,10 @@ GENESIS = bytes(32)
 _COLUMNS = ("stream", "sequence", "type", "payload", "happened_at_ns", "received_at_ns", "previous_hash", "hash")
 _PAGE_ROWS = 5000
 _COPY_ROWS = 500
+_FEW_ROWS = 20
+_INSERT = """INSERT INTO events (stream, sequence, type, payload, happened_at_ns, received_at_ns, previous_hash, hash)
+    SELECT * FROM unnest($1::text[], $2::bigint[], $3::text[], $4::jsonb[], $5::bigint[], $6::bigint[], $7::bytea[],
+                         $8::bytea[])"""
 _NO_EVENTS: tuple[list[Any], ...] = ([], [], [], [], [], [], [], [])
 
 
@@ -207,6 +211,20 @@ class Journal:
         if found["written"]:
             self._pending = []
         return Outcome(found["written"], found["halted"])
+
+    async def write(self) -> None:
+        """Commit what was appended to streams that belong to no account: market events.
+
+        Raises StoreError when PostgreSQL fails.
+        """
+        if not self._pending:
+            return
+        with _translated():
+            if len(self._pending) > _FEW_ROWS:
+                await self._copy()
+            else:
+                await self._connection.execute(_INSERT, *map(list, zip(*self._pending, strict=True)))
+        self._pending = []
 
     async def _copy(self) -> None:
         await self._connection.copy_records_to_table("events", records=self._pending, columns=list(_COLUMNS))

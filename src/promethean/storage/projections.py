@@ -212,7 +212,7 @@ class Projector:
             verdict=verdict,
             code=code,
             inputs_hash=fact_id(text),
-            inputs={"intent": to_json(intent), "seen": dict(inputs)},
+            inputs={"role": intent.role.value, "notional": plain(intent.notional), **inputs},
             limits_hash=self._owner.limits_hash,
             build_hash=self._owner.build_hash,
             decided_at_ns=at_ns,

@@ -75,6 +75,7 @@ def parse_strategy(text: str, name: str) -> StrategyFile:
     class_name = head.text("class")
     if class_name not in STRATEGIES:
         raise head.error("class", f"names an {unknown_name('strategy', class_name, STRATEGIES)}")
+    identity, exchange = head.text("id"), market.text("exchange")
     base, quote, market_type, timeframe = _market(market)
     parameters = sections.section("parameters", optional=True)
     sizing = _sizing(parameters)
@@ -86,8 +87,8 @@ def parse_strategy(text: str, name: str) -> StrategyFile:
     sections.within(  # the class knows its parameters: a mistake in them is found now, with the file's name
         "",
         lambda: STRATEGIES.get(class_name)(
-            id=StrategyId(head.text("id")),
-            instrument=instrument_id(market.text("exchange"), base, quote, market_type),
+            id=StrategyId(identity),
+            instrument=instrument_id(exchange, base, quote, market_type),
             timeframe=timeframe,
             parameters=values,
             can_short=market_type is MarketType.FUTURES,
@@ -95,12 +96,12 @@ def parse_strategy(text: str, name: str) -> StrategyFile:
     )
     content = json.loads(json.dumps(document, sort_keys=True, default=_plain_text))
     return StrategyFile(
-        id=head.text("id"),
-        name=head.text("name", default=head.text("id")),
+        id=identity,
+        name=head.text("name", default=identity),
         class_name=class_name,
         aggregation=head.choice("aggregation_mode", ("voting", "weighted", "unanimous", "threshold")),
         threshold=_as_float(head.number("signal_threshold", Decimal(0), Decimal(1))),
-        exchange=market.text("exchange"),
+        exchange=exchange,
         base=base,
         quote=quote,
         market_type=market_type,

@@ -4,17 +4,33 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from decimal import Decimal
 
+import numpy as np
+
+from promethean.domain.candles import CandleSeries, timeframe_ns
 from promethean.domain.errors import ConfigError, unknown_name
 from promethean.domain.events import CandleClosed, MarketEvent
 from promethean.domain.ids import InstrumentId, StrategyId
 from promethean.domain.market import MarketView
 from promethean.domain.signals import Signal, SignalSource, SignalType
-from promethean.indicators.momentum.rsi import rsi, rsi_window
+from promethean.indicators.momentum.rsi import RsiState, rsi_window
 from promethean.strategies.catalogue import strategy
 
-PERIOD_MAX = 78  # its window still fits into the candles that a view keeps, so backtest and live read the same ones
+BLOCK = 1024  # candles
+
+PERIOD_MAX = 62  # its window still fits into the candles that a view keeps, so backtest and live read the same ones
+
+
+@dataclass(frozen=True, slots=True)
+class _Memo:
+    """The states after the last two candles of a series; None where a block has too few candles yet."""
+
+    series: CandleSeries
+    block: int
+    before: RsiState | None
+    now: RsiState | None
 
 
 @strategy("rsi_reversion")
@@ -57,7 +73,11 @@ class RsiReversion:
         if not isinstance(values["confirm"], bool):
             raise ConfigError(f"parameters.confirm is {values['confirm']}; write true or false")
         self.confirm = values["confirm"]
-        self.window = rsi_window(self.period)
+        self._timeframe_ns = timeframe_ns(timeframe)
+        self._warm_up = rsi_window(self.period)
+        self.window = self._warm_up + BLOCK
+        self._block_ns = BLOCK * self._timeframe_ns
+        self._memo: _Memo | None = None
         self._overbought_type = SignalType.SELL if can_short else SignalType.CLOSE
 
     def on_event(self, event: MarketEvent, view: MarketView) -> Sequence[Signal]:
@@ -89,7 +109,7 @@ class RsiReversion:
         return Signal(
             SignalType.BUY if buys else self._overbought_type,
             SignalSource.TECHNICAL,
-            min(1.0, 0.6 + 0.4 * depth),
+            round(min(1.0, 0.6 + 0.4 * depth), 6),  # what people read; the noise of float sums is not part of it
             reason,
             self.instrument,
             self.timeframe,
@@ -99,11 +119,37 @@ class RsiReversion:
         )
 
     def _last_two(self, view: MarketView) -> tuple[float, float]:
-        close = view.candles(self.instrument, self.timeframe).tail(self.window).close
-        if len(close) < self.period + 2:
+        """The RSI at the last two closed candles, NaN while not known.
+
+        Each block of candles starts its recursion a whole window before its first one, so that the value at a candle
+        depends on the candles alone, to the last bit, and not on when this process began to look.  Within a block the
+        last state is continued: the memo saves work and changes nothing.
+        """
+        series = view.candles(self.instrument, self.timeframe)
+        memo = self._memo
+        if memo is None or memo.series is not series:
+            memo = self._memo = self._states(series, memo)
+        if memo.before is None or memo.now is None:
             return math.nan, math.nan
-        values = rsi(close, self.period)
-        return float(values[-2]), float(values[-1])
+        return memo.before.value(self.period), memo.now.value(self.period)
+
+    def _states(self, series: CandleSeries, memo: _Memo | None) -> _Memo:
+        if memo is None or not series.continues(memo.series):
+            earlier = series.without_last()
+            memo = _Memo(earlier, earlier.last_open_time_ns // self._block_ns, None, self._state(earlier))
+        block = series.last_open_time_ns // self._block_ns
+        if block == memo.block and memo.now is not None:
+            return _Memo(series, block, memo.now, memo.now.after(series.last_close, self.period))
+        return _Memo(series, block, memo.now, self._state(series))
+
+    def _state(self, series: CandleSeries) -> RsiState | None:
+        """The smoothed gains and losses after the last candle, from a window before its block on.
+
+        None while there are too few candles since then: also after a gap, so that no start of this process is special.
+        """
+        begins_ns = series.last_open_time_ns // self._block_ns * self._block_ns - self._warm_up * self._timeframe_ns
+        closes = series.close[np.searchsorted(series.open_time_ns, begins_ns) :]
+        return RsiState.of(closes.tolist(), self.period) if len(closes) > self.period else None
 
     def reading(self, view: MarketView) -> Mapping[str, float]:
         """The RSI at the newest closed candle."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import enum
 from collections import deque
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any
@@ -35,9 +35,10 @@ from promethean.domain.events import (
 from promethean.domain.instants import format_instant
 from promethean.domain.instruments import Instrument
 from promethean.domain.market import Side
-from promethean.domain.money import plain
 from promethean.domain.orders import OrderRole, OrderType
 from promethean.engine.state import State
+
+TIMES = "\N{MULTIPLICATION SIGN}"
 
 
 class Tone(enum.Enum):
@@ -53,7 +54,7 @@ class Tone(enum.Enum):
 
 @dataclass(frozen=True, slots=True)
 class Line:
-    """One fact.  label: the kind in one word; times: how often it happened in a row; since_ns: when first."""
+    """One fact.  label: the kind in one word; times: how often it happened in a row."""
 
     at_ns: int
     label: str
@@ -64,7 +65,7 @@ class Line:
     @property
     def full_text(self) -> str:
         """The text, with the number of times when there were several."""
-        return self.text if self.times == 1 else f"{self.text}  ×{self.times:,}"
+        return self.text if self.times == 1 else f"{self.text}  {TIMES}{self.times:,}"
 
     def __str__(self) -> str:
         return f"{format_instant(self.at_ns)}  {self.label:<8}  {self.full_text}"
@@ -171,7 +172,7 @@ def _signal(fact: SignalRaised, state: State, numbers: Numbers) -> Written:
 def _refused(fact: IntentRefused, state: State, numbers: Numbers) -> Written:
     refused = fact.refused
     wish = f"{fact.intent.side} {numbers.quantity(fact.intent.quantity)}"
-    return "refused", Tone.BAD, f"{wish}: {refused.code} is {refused.value}, limit {refused.limit}"
+    return "refused", Tone.BAD, f"{wish}: {refused.code}, {refused.value} (limit: {refused.limit})"
 
 
 def _planned(fact: OrderPlanned, state: State, numbers: Numbers) -> Written:
@@ -245,7 +246,8 @@ def side_word(side: Side) -> str:
 
 
 def _closed(fact: PositionClosed, state: State, numbers: Numbers) -> Written:
-    what = f"{side_word(fact.side)} {numbers.price(fact.entry_price)} to {numbers.price(fact.exit_price)} by {fact.reason}"
+    way = f"{numbers.price(fact.entry_price)} to {numbers.price(fact.exit_price)}"
+    what = f"{side_word(fact.side)} {way}, by {fact.reason}"
     tone = Tone.GOOD if fact.pnl > 0 else Tone.BAD
     return "trade", tone, f"{numbers.money(fact.pnl, signed=True)} after fees; {what}"
 
@@ -287,33 +289,37 @@ class _Entry:
 
 
 class FactLog:
-    """The last facts.  Taking one is cheap; words are made when somebody reads.
+    """The last facts.  Adding one is cheap; words are made when somebody reads.
 
-    Refusals of one code in a row count as one entry, the signals that led to them included.
+    Refusals of one code in a row count as one entry, the signals that led to them included; cancellations as well.
     """
 
     def __init__(self, keep: int = 60) -> None:
         self._entries: deque[_Entry] = deque(maxlen=keep)
 
-    def take(self, facts: Iterable[tuple[AccountEvent, State]]) -> None:
-        """Add committed facts, oldest first."""
-        for fact, state in facts:
-            kind = type(fact)
-            if kind not in _LINES:
-                continue
-            if kind is IntentRefused and self._repeats(fact, state):
-                continue
-            self._entries.append(_Entry(fact, state))
+    def add(self, fact: AccountEvent, state: State) -> bool | None:
+        """Add one fact, with the state right after it.
 
-    def _repeats(self, fact: Any, state: State) -> bool:
-        """Whether this refusal only repeats the one before; then it is counted there."""
+        Returns whether it is an entry of its own: False for a refusal or a cancellation that only repeats the one
+        before, None for a fact that has no words.
+        """
+        kind = type(fact)
+        if kind not in _LINES:
+            return None
+        if kind in (IntentRefused, OrderCancelled) and self._repeats(fact, state):
+            return False
+        self._entries.append(_Entry(fact, state))
+        return True
+
+    def _repeats(self, fact: AccountEvent, state: State) -> bool:
+        """Whether this fact only repeats the one before; then it is counted there."""
         entries = self._entries
         after_signal = bool(entries) and type(entries[-1].fact) is SignalRaised
         place = -2 if after_signal else -1
         if len(entries) < -place:
             return False
         before = entries[place]
-        if type(before.fact) is not IntentRefused or before.fact.refused.code != fact.refused.code:
+        if _likeness(before.fact) != _likeness(fact):
             return False
         if after_signal:
             entries.pop()
@@ -330,11 +336,10 @@ class FactLog:
         return written
 
 
-def amount_text(text: str | None) -> str:
-    """A decimal text of a summary for people; a dash for one that is not known."""
-    return "not known" if text is None else money(Decimal(text))
-
-
-def exact(amount: Decimal) -> str:
-    """All digits, as machines get it."""
-    return plain(amount)
+def _likeness(fact: AccountEvent) -> tuple[str, str]:
+    """What two facts share when one only repeats the other."""
+    if isinstance(fact, IntentRefused):
+        return "refused", fact.refused.code
+    if isinstance(fact, OrderCancelled):
+        return "cancelled", fact.reason
+    return "", ""

@@ -1,0 +1,43 @@
+"""The registry of indicators: what the catalogue and the tools read about each of them."""
+
+from __future__ import annotations
+
+import inspect
+
+import numpy as np
+import pytest
+
+import promethean.indicators
+from promethean.domain.registry import scan
+from promethean.indicators.catalogue import INDICATORS, Indicator
+
+scan(promethean.indicators)
+ENTRIES = sorted(INDICATORS.entries().values(), key=lambda entry: entry.name)
+
+
+@pytest.mark.parametrize("entry", ENTRIES, ids=lambda entry: entry.name)
+def test_every_indicator_says_its_family_and_what_it_is(entry: Indicator) -> None:
+    assert (
+        entry.function.__module__ == f"promethean.indicators.{entry.family}.{entry.function.__module__.split('.')[-1]}"
+    )
+    assert entry.description.endswith(".")
+    assert INDICATORS.get(entry.name) is entry
+
+
+@pytest.mark.parametrize("entry", ENTRIES, ids=lambda entry: entry.name)
+def test_every_indicator_declares_a_window_for_the_parameters_it_takes(entry: Indicator) -> None:
+    taken = [
+        name for name, value in inspect.signature(entry.function).parameters.items() if value.default is not value.empty
+    ]
+    declared = inspect.signature(entry.window).parameters
+    assert set(declared) <= set(taken)
+    for name, value in declared.items():
+        assert value.default == inspect.signature(entry.function).parameters[name].default
+    assert entry.window() >= 1
+
+
+def test_registering_gives_the_function_back_unchanged() -> None:
+    entry = INDICATORS.get("rsi")
+    assert entry.family == "momentum"
+    assert entry.description.startswith("Relative strength index")
+    assert entry.function(np.arange(30.0))[-1] == 100.0
