@@ -64,6 +64,7 @@ def test_rounding_a_price_twice_changes_nothing_more(price: Decimal, tick: Decim
     assert market.round_price(once, rounding) == once
 
 
+@pytest.mark.scenario("A17")
 @given(st.decimals(-1000, 1000, places=10), increments)
 def test_a_quantity_rounds_towards_zero(quantity: Decimal, lot: Decimal) -> None:
     market = replace(BTC, quantity_increment=lot)
@@ -87,7 +88,6 @@ def test_a_float_price_comes_back_as_the_price_that_was_written(ticks: int) -> N
 
 
 @pytest.mark.parametrize("text", ["NaN", "Infinity", "-Infinity"])
-@pytest.mark.scenario("A17")
 def test_what_is_not_finite_is_neither_a_price_nor_a_quantity(text: str) -> None:
     for rounding in Rounding:
         with pytest.raises(ValueError, match="not a price"):

@@ -120,7 +120,6 @@ RANK = {
 } | dict.fromkeys(TERMINAL, 5)
 
 
-@pytest.mark.scenario("A11")
 @given(st.lists(st.sampled_from(OrderStep), max_size=30))
 def test_no_sequence_of_reports_brings_an_order_back(steps: list[OrderStep]) -> None:
     current = order()

@@ -112,6 +112,12 @@ def test_a_position_that_was_flat_starts_with_nothing_behind_it() -> None:
     assert again == fresh
 
 
+def test_closing_dust_never_takes_more_out_than_was_put_in() -> None:
+    position, _ = booked([fill(Side.BUY, "0.00009", "0.00000001"), fill(Side.SELL, "0.000089", "0.00000001")])
+    assert position.is_open
+    assert position.cost >= 0
+
+
 @pytest.mark.parametrize(("price", "quantity"), [(0, 1), (1, 0), (-1, 1), (1, -1)])
 def test_a_fill_has_a_price_and_a_quantity_above_zero(price: int, quantity: int) -> None:
     with pytest.raises(ValueError, match="positive price and quantity"):

@@ -248,7 +248,9 @@ MISSING: dict[str, list[tuple[str, str]]] = {
     "kill_switch": [("now", "halts")],
     "executor_lease": [("now", "lease_held")],
     "store_health": [("now", "store_healthy")],
-    "circuit_breaker": [("now", "breaker")],
+    "circuit_breaker": [
+        ("now", "breaker"), ("limits", "circuit_breaker_daily_loss"), ("limits", "circuit_breaker_losing_streak")
+    ],
     "unknown_orders": [("now", "unknown_orders")],
     "reconciliation": [("now", "mode")],
     "price_fresh": [("now", "mark"), ("limits", "price_fresh_s")],

@@ -96,6 +96,8 @@ def _store_health(intent: Intent, now: Situation, limits: Limits) -> Refused | N
 def _circuit_breaker(intent: Intent, now: Situation, limits: Limits) -> Refused | None:
     if now.breaker is None:
         return Refused("circuit_breaker", "state missing", "known and not tripped")
+    if limits.circuit_breaker_daily_loss is None or limits.circuit_breaker_losing_streak is None:
+        return Refused("circuit_breaker", "limit missing", "a daily loss and a losing streak to trip at")
     if now.breaker:
         return Refused("circuit_breaker", f"tripped by {now.breaker}", "not tripped until 00:00 UTC")
     return None

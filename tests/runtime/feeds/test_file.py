@@ -46,8 +46,8 @@ def test_every_row_comes_once_numbered_from_one_without_a_gap(btc: Instrument, c
     assert [item.event.candle.open_time_ns for item in items] == columns(2500).open_time_ns.tolist()  # type: ignore[union-attr]
 
 
-def test_at_full_speed_items_come_a_thousand_at_once_and_nobody_waits(btc: Instrument, clock: Any) -> None:
-    assert [len(batch) for batch in collect(feed(2500, btc, clock))] == [1000, 1000, 500]
+def test_at_full_speed_items_come_in_full_batches_and_nobody_waits(btc: Instrument, clock: Any) -> None:
+    assert [len(batch) for batch in collect(feed(450, btc, clock))] == [200, 200, 50]
     assert clock.waits == []
 
 

@@ -2,8 +2,9 @@
 
 A candle is worked through in two passes.  First its open: everything that arrives before its close meets the opening
 price, so a market order fills there and a level that was jumped over fills at the open.  Then its range: stops first,
-because a candle does not tell what it touched first, then limits that the price went through.  Where quotes were seen
-inside a candle they have done all that, and its range does nothing again.
+because a candle does not tell what it touched first, then limits that the price went through.  What is sent in answer
+to the range waits for the next candle, however fast it arrives.  Where quotes were seen inside a candle they have done
+all that, and its range does nothing again.
 
 The book is the sum of the account's own facts: after a restart `restore` rebuilds it from them, and a pass that was
 interrupted goes on where it stood.
@@ -16,6 +17,7 @@ import zlib
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from decimal import ROUND_HALF_EVEN, Decimal
+from types import MappingProxyType
 
 from promethean.domain.candles import Candle
 from promethean.domain.events import (
@@ -28,17 +30,18 @@ from promethean.domain.events import (
     OrderRejected,
     VenueReport,
 )
-from promethean.domain.ids import InstrumentId, OrderId, fact_id
+from promethean.domain.ids import InstrumentId, OrderId, StrategyId, fact_id
 from promethean.domain.instants import NS_PER_MS
 from promethean.domain.instruments import Instrument, MarketType, Rounding
 from promethean.domain.market import Quote, Side
 from promethean.domain.money import Money, plain
 from promethean.domain.orders import Order, OrderStatus, OrderType
-from promethean.domain.positions import Fill
+from promethean.domain.positions import Fill, Position
 from promethean.exchanges.port import Capabilities
 
 ZERO = Decimal(0)
 FEE_STEP = Decimal("1e-8")
+PAPER = StrategyId("paper")  # a venue nets what all strategies hold
 _Reaches = Callable[[Order, Candle], float | None]
 
 
@@ -100,19 +103,31 @@ class PaperVenue:
     def __init__(self, instruments: Mapping[InstrumentId, Instrument], terms: PaperTerms, cash: Decimal) -> None:
         self._instruments = instruments
         self._terms = terms
-        self._cash = cash
+        self.cash = cash
+        """Quote units that tie up nothing: what was paid for longs and the notional of shorts is taken out of it."""
         self._book: dict[OrderId, _Resting] = {}
-        self._held: dict[InstrumentId, Decimal] = {}
+        self._positions: dict[InstrumentId, Position] = {}
         self._log: dict[OrderId, list[VenueReport]] = {}
         self._quoted_at: dict[InstrumentId, int] = {}
 
-    def restore(self, orders: Iterable[Order], positions: Mapping[InstrumentId, Decimal], cash: Decimal) -> None:
+    def restore(
+        self,
+        orders: Iterable[Order],
+        positions: Mapping[InstrumentId, Decimal],
+        cash: Decimal,
+        costs: Mapping[InstrumentId, Decimal] = MappingProxyType({}),
+    ) -> None:
         """Rebuild the book from the account's facts.
 
+        costs: quote units put into each position; closing a short gives them back.
         An order whose send was claimed counts as received: the claim is the message, and it was committed.
         """
-        self._cash = cash
-        self._held = {instrument: quantity for instrument, quantity in positions.items() if quantity}
+        self.cash = cash
+        self._positions = {
+            instrument: Position(instrument, PAPER, quantity, costs.get(instrument, ZERO))
+            for instrument, quantity in positions.items()
+            if quantity
+        }
         self._book.clear()
         for order in sorted(orders, key=lambda order: order.sent_at_ns or 0):
             if order.status is OrderStatus.SENDING:
@@ -150,25 +165,29 @@ class PaperVenue:
 
     async def positions(self) -> dict[InstrumentId, Decimal]:
         """Base units held, signed."""
-        return dict(self._held)
+        return {instrument: position.quantity for instrument, position in self._positions.items()}
 
     def advance(self, event: MarketEvent) -> Iterator[VenueReport]:
         """What the market event does to the book, report by report."""
-        if not self._book:
-            if not isinstance(event, CandleClosed):
-                self._quoted_at[event.quote.instrument] = event.quote.at_ns
-            return
         if isinstance(event, CandleClosed):
-            candle = event.candle
-            quoted = self._quoted_at.get(candle.instrument, -1) >= candle.open_time_ns
-            if not quoted and any(resting.reached(candle.low, candle.high) for resting in self._book.values()):
-                yield from self._at_open(candle)
-                yield from self._in_range(candle)
-            yield from self._expire(candle.instrument, candle.close_time_ns)
-        else:
-            self._quoted_at[event.quote.instrument] = event.quote.at_ns
-            yield from self._at_quote(event.quote)
-            yield from self._expire(event.quote.instrument, event.quote.at_ns)
+            if self._book:
+                yield from self._through(event.candle)
+            return
+        quote = event.quote
+        before_ns = self._quoted_at.get(quote.instrument, -1)
+        self._quoted_at[quote.instrument] = quote.at_ns
+        if self._book:
+            yield from self._expire(quote.instrument, quote.at_ns)
+            yield from self._at_quote(quote, before_ns)
+
+    def _through(self, candle: Candle) -> Iterator[VenueReport]:
+        """A whole candle.  What has ended before it opens does not meet it."""
+        yield from self._expire(candle.instrument, candle.open_time_ns)
+        quoted = self._quoted_at.get(candle.instrument, -1) >= candle.open_time_ns
+        if not quoted and any(resting.reached(candle.low, candle.high) for resting in self._book.values()):
+            yield from self._at_open(candle)
+            yield from self._in_range(candle)
+        yield from self._expire(candle.instrument, candle.close_time_ns)
 
     # ------------------------------------------------------------ arrival
 
@@ -236,17 +255,17 @@ class PaperVenue:
             intent = resting.order.intent
             if not intent.reduce_only:
                 held += resting.remaining * (intent.limit_price or intent.reference_price)
-        return self._cash - held
+        return self.cash - held
 
     def _reducible(self, order: Order) -> Decimal:
-        held = self._held.get(order.intent.instrument, ZERO)
-        return max(ZERO, -held * order.intent.side.sign)
+        position = self._positions.get(order.intent.instrument)
+        return max(ZERO, -position.quantity * order.intent.side.sign) if position is not None else ZERO
 
     # ------------------------------------------------------------ matching
 
     def _at_open(self, candle: Candle) -> Iterator[VenueReport]:
         """Everything that arrives before the close meets the opening price, in the order of arrival."""
-        while (hit := self._first(candle, _open_price)) is not None:
+        while (hit := self._first(candle, self._open_price)) is not None:
             resting, price, maker = hit
             at_ns = max(candle.open_time_ns, resting.arrives_at_ns)
             yield self._fill(resting, price, maker and resting.arrives_at_ns <= candle.open_time_ns, candle, at_ns)
@@ -262,7 +281,8 @@ class PaperVenue:
         """The first order that this pass fills, with its price before slippage and whether it made liquidity."""
         for resting in sorted(self._book.values(), key=lambda resting: resting.arrives_at_ns):
             intent = resting.order.intent
-            if intent.instrument != candle.instrument or resting.arrives_at_ns >= candle.close_time_ns:
+            # The range is booked at the last nanosecond, so what arrives then may be an answer to it.
+            if intent.instrument != candle.instrument or resting.arrives_at_ns >= candle.close_time_ns - 1:
                 continue
             if resting.filled_at_ns >= candle.open_time_ns:
                 continue  # an order takes its share of a candle's volume once
@@ -271,16 +291,29 @@ class PaperVenue:
                 return resting, price, intent.type is OrderType.LIMIT
         return None
 
+    def _open_price(self, order: Order, candle: Candle) -> float | None:
+        """The opening price where the order meets it, or None."""
+        intent, price = order.intent, candle.open
+        match intent.type:
+            case OrderType.MARKET:
+                return price
+            case OrderType.LIMIT:
+                return price if self._went_through(intent.side, float(intent.limit_price or 0), price) else None
+            case _:
+                return price if _triggered(order, price, price) else None
+
     def _limit_reached(self, order: Order, candle: Candle) -> float | None:
-        limit = order.intent.limit_price
-        if order.intent.type is not OrderType.LIMIT or limit is None:
+        intent = order.intent
+        if intent.type is not OrderType.LIMIT:
             return None
-        price = float(limit)
-        if order.intent.side is Side.BUY:
-            through = candle.low < price or (self._terms.optimistic and candle.low == price)
-        else:
-            through = candle.high > price or (self._terms.optimistic and candle.high == price)
-        return price if through else None
+        price = float(intent.limit_price or 0)
+        reached = candle.low if intent.side is Side.BUY else candle.high
+        return price if self._went_through(intent.side, price, reached) else None
+
+    def _went_through(self, side: Side, limit: float, price: float) -> bool:
+        """Whether a trade at `price` fills a limit order; a touch does so only where the terms are optimistic."""
+        beyond = price < limit if side is Side.BUY else price > limit
+        return beyond or (self._terms.optimistic and price == limit)
 
     def _available(self, resting: _Resting, candle: Candle) -> Decimal:
         """Base units this candle lets the order have."""
@@ -291,8 +324,11 @@ class PaperVenue:
             return quantity
         return self._instruments[intent.instrument].round_quantity(share)
 
-    def _at_quote(self, quote: Quote) -> Iterator[VenueReport]:
-        """Orders that have arrived meet bid and ask; a quote carries no volume, so they fill whole."""
+    def _at_quote(self, quote: Quote, before_ns: int) -> Iterator[VenueReport]:
+        """Orders that have arrived meet bid and ask; a quote carries no volume, so they fill whole.
+
+        before_ns: the quote before.  A limit order that rested through it makes liquidity, a new one takes.
+        """
         while True:
             hit = None
             for resting in sorted(self._book.values(), key=lambda resting: resting.arrives_at_ns):
@@ -308,8 +344,7 @@ class PaperVenue:
             if hit is None:
                 return
             resting, price = hit
-            resting_before = resting.order.intent.type is OrderType.LIMIT and resting.filled_at_ns < 0
-            maker = resting_before and quote.at_ns > resting.arrives_at_ns
+            maker = resting.order.intent.type is OrderType.LIMIT and resting.arrives_at_ns <= before_ns
             yield self._fill(resting, price, maker, None, quote.at_ns)
 
     def _fill(self, resting: _Resting, price: float, maker: bool, candle: Candle | None, at_ns: int) -> OrderFilled:
@@ -343,12 +378,11 @@ class PaperVenue:
         resting.filled_at_ns = fill.executed_at_ns
         if resting.remaining <= 0:
             del self._book[fill.order_id]
-        held = self._held.get(fill.instrument, ZERO) + fill.quantity * fill.side.sign
-        if held:
-            self._held[fill.instrument] = held
-        else:
-            self._held.pop(fill.instrument, None)
-        self._cash -= fill.notional * fill.side.sign + fill.fee.amount
+        held = self._positions.pop(fill.instrument, None) or Position(fill.instrument, PAPER)
+        position, booking = held.apply(fill)
+        if position.is_open:
+            self._positions[fill.instrument] = position
+        self.cash += booking.cash
 
     def _expire(self, instrument: InstrumentId, now_ns: int) -> Iterator[VenueReport]:
         """Ends what is good till a date that has passed."""
@@ -359,20 +393,6 @@ class PaperVenue:
                 report = OrderExpired(intent.expires_at_ns, resting.order.id, _evidence(resting.order.id, "expired"))
                 self._log.setdefault(resting.order.id, []).append(report)
                 yield report
-
-
-def _open_price(order: Order, candle: Candle) -> float | None:
-    """The price at which an order meets the open of a candle, or None when it does not."""
-    intent, price = order.intent, candle.open
-    match intent.type:
-        case OrderType.MARKET:
-            return price
-        case OrderType.LIMIT:
-            limit = float(intent.limit_price or 0)
-            marketable = price <= limit if intent.side is Side.BUY else price >= limit
-            return price if marketable else None
-        case _:
-            return price if _triggered(order, price, price) else None
 
 
 def _stop_reached(order: Order, candle: Candle) -> float | None:

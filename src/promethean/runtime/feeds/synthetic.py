@@ -103,7 +103,10 @@ def _path(start: _Start, shocks: list[float], kicks: list[float]) -> tuple[list[
 
 
 def synthetic_block(seed: int, number: int, start: _Start) -> tuple[CandleColumns, _Start]:
-    """The candles of block `number`, continuing from where the block before ended, and where this one ends."""
+    """The candles of block `number`, continuing from where the block before ended, and where this one ends.
+
+    Block 0 is the day before the first item: history, so that indicators know something from the start.
+    """
     rng = np.random.Generator(np.random.PCG64([seed, number]))
     shocks = _shocks(rng)
     draws = rng.random((8, BLOCK_CANDLES))
@@ -120,7 +123,8 @@ def synthetic_block(seed: int, number: int, start: _Start) -> tuple[CandleColumn
     crowd = 0.25 + 0.75 * volatility / _CALM + 0.9 * surprise
     volume = np.rint(_VOLUME_BASE * crowd * (0.2 + draws[6] + draws[7] * draws[7]) * _LOTS_PER_UNIT) / _LOTS_PER_UNIT
 
-    opens_ns = FIRST_OPEN_NS + (number * BLOCK_CANDLES + np.arange(BLOCK_CANDLES, dtype=np.int64)) * MINUTE_NS
+    minutes = (number - 1) * BLOCK_CANDLES + np.arange(BLOCK_CANDLES, dtype=np.int64)
+    opens_ns = FIRST_OPEN_NS + minutes * MINUTE_NS
     unit = _TICKS_PER_UNIT
     return CandleColumns(opens_ns, opened / unit, high / unit, low / unit, close / unit, volume), end
 
@@ -138,7 +142,6 @@ class SyntheticFeed:
     is_repeatable = True
     starts_at_ns: int | None = FIRST_OPEN_NS
     timeframe = TIMEFRAME
-    warm_up: Mapping[InstrumentId, CandleSeries] = MappingProxyType({})
 
     def __init__(
         self, seed: int, clock: Clock, *, speed: float | None = DEFAULT_SPEED, limit: int | None = None
@@ -152,18 +155,22 @@ class SyntheticFeed:
         self.provenance = f"SYNTHETIC market (invented prices, seed {seed})"
         self.instruments: Mapping[InstrumentId, Instrument] = MappingProxyType({SYNTHETIC_BTC.id: SYNTHETIC_BTC})
         self._seed = seed
+        history, self._first_start = synthetic_block(seed, 0, FIRST_START)
+        prices = (history.open, history.high, history.low, history.close, history.volume)
+        series = CandleSeries.from_columns(history.open_time_ns, prices)
+        self.warm_up: Mapping[InstrumentId, CandleSeries] = MappingProxyType({SYNTHETIC_BTC.id: series})
         self._clock = clock
         self._speed = speed
         self._limit = limit
 
     async def batches(self, after: int) -> AsyncIterator[Sequence[FeedItem]]:
-        """Items with a sequence above `after`: up to 1,000 at once at full speed, one by one in paced time."""
+        """Items with a sequence above `after`: up to 200 at once at full speed, one by one in paced time."""
         if after < 0:
             raise ValueError(f"sequences start at 1, so nothing comes after {after}")
         begun_ns = self._clock.now_ns()
-        start, number = FIRST_START, 0
+        start, number = self._first_start, 0
         while self._limit is None or number * BLOCK_CANDLES < self._limit:
-            columns, start = synthetic_block(self._seed, number, start)
+            columns, start = synthetic_block(self._seed, number + 1, start)
             first = number * BLOCK_CANDLES
             number += 1
             stop = BLOCK_CANDLES if self._limit is None else min(BLOCK_CANDLES, self._limit - first)
