@@ -563,11 +563,12 @@ async def _summary(
     events_per_s: float,
 ) -> Summary:
     from promethean.domain.money import plain
-    from promethean.storage.journal import account_stream, market_stream
+    from promethean.storage.journal import Seen, account_stream, market_stream
 
     state = account.state
     totals = state.account.totals
-    streams = [market_stream(feed.name, info.instrument.id), account_stream(state.account.id)]
+    seen = Seen(market_stream(feed.name, info.instrument.id), runner.sequence)
+    stream = account_stream(state.account.id)
     equity = state.equity()
     return Summary(
         feed=info.provenance,
@@ -590,7 +591,7 @@ async def _summary(
         start_equity=plain(account.opening.balance),
         final_equity=None if equity is None else plain(equity),
         open_positions=len(state.account.holdings),
-        journal_hash=await journal.fingerprint(streams),
+        journal_hash=await journal.fingerprint(stream, seen, repeatable=feed.is_repeatable),
         seconds=round(time.perf_counter() - begun, 3),
         events_per_s=round(events_per_s, 1),
         start_seconds=round(start_seconds, 3),
@@ -599,6 +600,8 @@ async def _summary(
 
 
 # ---------------------------------------------------------------- what the commands ask
+
+SERVER_WAIT_S = 20.0
 
 
 def with_database(settings: Settings, work: Callable[[Database], Coroutine[Any, Any, T]]) -> T:
@@ -614,8 +617,32 @@ def with_database(settings: Settings, work: Callable[[Database], Coroutine[Any, 
         finally:
             await database.close()
 
+    if (dsn := _dsn_of_running(settings)) is not None:
+        return asyncio.run(story(dsn))
     with postgres(settings) as (dsn, _):
         return asyncio.run(story(dsn))
+
+
+def _dsn_of_running(settings: Settings) -> str | None:
+    """The address of the running platform's own server; None when nothing runs or the server is not ours.
+
+    While it starts, it is waited for: a server of this command's own would end with the command, under the platform.
+    """
+    from promethean.runtime.home import running_process
+    from promethean.storage.postgres_server import running_dsn
+
+    if settings.postgres.url is not None:
+        return None
+    home = settings.app.home
+    deadline = time.monotonic() + SERVER_WAIT_S
+    while (process := running_process(home)) is not None:
+        dsn = running_dsn(home)
+        if dsn is not None:
+            return dsn
+        if time.monotonic() > deadline:
+            raise StoreError(f"process {process} runs the platform, and its database does not answer; see {home}/logs")
+        time.sleep(0.05)
+    return None
 
 
 def has_database(settings: Settings) -> bool:

@@ -141,11 +141,11 @@ def _our_mistake(error: Exception, log_file: Path | None) -> str:
 
 
 def _console(*, stderr: bool = False) -> Console:
-    from rich.console import Console
+    from rich.console import Console, ConsoleDimensions
 
     console = Console(stderr=stderr, highlight=False)
     if not console.is_terminal and "COLUMNS" not in os.environ:
-        console.width = PIPE_COLUMNS  # a pipe has no width of its own: nothing should be cut for it
+        console.size = ConsoleDimensions(PIPE_COLUMNS, 25)  # a pipe has no width: nothing should be cut for it
     return console
 
 

@@ -461,7 +461,7 @@ class World:
         return Trader(self.desk, self.terms)
 
 
-_SAID = (BUY, BUY, SELL, CLOSE, Say(SignalType.PARTIAL_CLOSE, share=0.4), Say(SignalType.BUY, 0.3))
+_SAID = (*[None] * 4, BUY, BUY, SELL, CLOSE, Say(SignalType.PARTIAL_CLOSE, share=0.4), Say(SignalType.BUY, 0.3))
 _VOLUMES = (0.0, 0.02, 30.0, 60.0, 1_000_000.0)
 
 
@@ -483,9 +483,9 @@ def worlds(draw: st.DrawFn, *, quotes: bool = True, minutes: int = 25) -> World:
                 events.append(quote(number, second, level / 100, (level + 2) / 100, of=of))
         events.append(candle(number, opened / 100, high / 100, low / 100, closed / 100, volume=volume, of=of))
         price = max(5_000, closed)
-    script = draw(st.dictionaries(st.integers(0, minutes), st.sampled_from(_SAID), max_size=minutes))
+    said = draw(st.lists(st.sampled_from(_SAID), min_size=minutes, max_size=minutes))
     where = desk(
-        {number: (said,) for number, said in script.items()},
+        {number: (each,) for number, each in enumerate(said) if each is not None},
         of,
         stop=draw(st.sampled_from(("0.004", "0.01", "0.03"))),
         tiers=draw(st.sampled_from((TIERS, (("0.005", "0.5"), ("0.01", "0.5")), (("0.004", "0.4"),), ()))),
@@ -498,7 +498,7 @@ def worlds(draw: st.DrawFn, *, quotes: bool = True, minutes: int = 25) -> World:
         fee_maker=draw(st.sampled_from((D(0), D("0.001")))),
         fee_taker=D("0.001"),
         slippage_bps=draw(st.sampled_from((D(0), D(5)))),
-        latency_ms=draw(st.sampled_from((0, 150, 40_000))),
+        latency_ms=draw(st.sampled_from((0, 150, 4_000))),
         participation_max=D("0.1"),
         optimistic=draw(st.booleans()),
         seed=draw(st.integers(0, 3)),

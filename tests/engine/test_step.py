@@ -690,6 +690,10 @@ def test_the_entries_of_a_day_are_counted_when_they_are_planned() -> None:
 # ---------------------------------------------------------------- the kill switch
 
 
+def mode(hand: Hand) -> AccountMode:
+    return hand.account.mode
+
+
 def kill(hand: Hand, close: bool = True, scope: str = "user") -> list[Effect]:
     return hand.see(HaltSet(hand.state.now_ns, scope, "a test", "somebody", close))
 
@@ -740,10 +744,10 @@ def test_a_lifted_kill_lets_new_risk_in_again_and_each_scope_is_lifted_on_its_ow
     kill(hand, scope="user")
     kill(hand, scope="platform")
     hand.see(HaltLifted(hand.state.now_ns, "user", "a person"))
-    assert hand.account.mode is AccountMode.HALTED
+    assert mode(hand) is AccountMode.HALTED
     assert planned(hand.see(candle(1, 100))) == []
     hand.see(HaltLifted(hand.state.now_ns, "platform", "a person"))
-    assert hand.account.mode is AccountMode.ACTIVE
+    assert mode(hand) is AccountMode.ACTIVE
     assert planned(hand.see(candle(2, 100)))
 
 

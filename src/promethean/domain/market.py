@@ -7,6 +7,7 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
+from typing import NamedTuple
 
 from promethean.domain.candles import Candle, CandleSeries
 from promethean.domain.ids import InstrumentId
@@ -85,8 +86,7 @@ class OrderBook:
         return (self.bids[0][0] + self.asks[0][0]) / 2
 
 
-@dataclass(frozen=True, slots=True)
-class Mark:
+class Mark(NamedTuple):
     """The newest known price of an instrument and when it was true."""
 
     price: float
@@ -101,8 +101,8 @@ class MarketView:
     """
 
     as_of_ns: int = 0
-    _series: Mapping[tuple[InstrumentId, str], CandleSeries] = field(default_factory=lambda: MappingProxyType({}))
-    _marks: Mapping[InstrumentId, Mark] = field(default_factory=lambda: MappingProxyType({}))
+    _series: dict[tuple[InstrumentId, str], CandleSeries] = field(default_factory=dict)  # replaced, never changed
+    _marks: dict[InstrumentId, Mark] = field(default_factory=dict)
 
     def with_candle(self, candle: Candle) -> MarketView:
         """The view after a candle closed."""
@@ -112,14 +112,14 @@ class MarketView:
             series = CandleSeries()
         if candle.open_time_ns <= series.last_open_time_ns:
             return self  # already part of the history that was put in place at the start
-        mark = self._marks.get(candle.instrument)
+        close_ns = candle.close_time_ns
         marks = self._marks
-        if mark is None or mark.at_ns <= candle.close_time_ns:
-            marks = {**marks, candle.instrument: Mark(candle.close, candle.close_time_ns)}
+        mark = marks.get(candle.instrument)
+        if mark is None or mark.at_ns <= close_ns:
+            marks = marks | {candle.instrument: Mark(candle.close, close_ns)}
+        as_of_ns = self.as_of_ns
         return MarketView(
-            max(self.as_of_ns, candle.close_time_ns),
-            {**self._series, key: series.append(candle)},
-            marks,
+            close_ns if close_ns > as_of_ns else as_of_ns, self._series | {key: series.append(candle)}, marks
         )
 
     def with_series(self, instrument: InstrumentId, timeframe: str, series: CandleSeries) -> MarketView:

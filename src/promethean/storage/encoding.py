@@ -37,6 +37,11 @@ def canonical(value: Json) -> str:
     return _ENCODER.encode(value)
 
 
+@cache
+def _quoted(text: str) -> str:
+    return encode_basestring(text)
+
+
 def encode(event: Event) -> str:
     """The event as canonical JSON text."""
     if type(event) is CandleClosed:
@@ -44,8 +49,8 @@ def encode(event: Event) -> str:
         c = event.candle
         return (
             f'{{"candle":{{"close":"{c.close!r}","close_time_ns":{c.close_time_ns},"high":"{c.high!r}",'
-            f'"instrument":{encode_basestring(c.instrument)},"low":"{c.low!r}","open":"{c.open!r}",'
-            f'"open_time_ns":{c.open_time_ns},"timeframe":{encode_basestring(c.timeframe)},"volume":"{c.volume!r}"}},'
+            f'"instrument":{_quoted(c.instrument)},"low":"{c.low!r}","open":"{c.open!r}",'
+            f'"open_time_ns":{c.open_time_ns},"timeframe":{_quoted(c.timeframe)},"volume":"{c.volume!r}"}},'
             f'"received_at_ns":{event.received_at_ns}}}'
         )
     return canonical(to_json(event))

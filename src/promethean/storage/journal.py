@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import AsyncIterator, Iterable, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from decimal import Decimal
@@ -311,21 +311,42 @@ class Journal:
             expected, previous = sequence + 1, bytes(row["hash"])
         return expected - 1
 
-    async def fingerprint(self, streams: Iterable[StreamName]) -> str:
+    async def fingerprint(self, account: StreamName, market: Seen, *, repeatable: bool) -> str:
         """`journal_hash`: what happened, in order, without what differs between two starts (DESIGN section 5).
 
-        streams: in the order in which they are hashed; a stream's name is left out, as an account's differs.
+        market:     the market stream and the last row of it that the account has handled.
+        repeatable: whether the market's rows are the same on every run; PostgreSQL hashes them where they are then.
         Returns hexadecimal SHA-256 over type, instant, instrument, side, prices, quantities, fees, codes and reasons.
         """
         digest = hashlib.sha256()
-        left_out = {kind.__name__ for kind in START_RECORDS}
-        for stream in streams:
-            async for row in self._rows(stream, 0):
-                if row["type"] not in left_out:
-                    body = json.loads(row["payload"])["event"]
-                    what = canonical([row["type"], row["happened_at_ns"], *_happenings(body)])
-                    digest.update(what.encode() + b"\n")
+        if repeatable:
+            await self._digest_in_place(digest, market)
+        else:
+            await self._digest(digest, market.stream, market.sequence)
+        await self._digest(digest, account, None)
         return digest.hexdigest()
+
+    async def _digest_in_place(self, digest: hashlib._Hash, upto: Seen) -> None:
+        for after in range(0, upto.sequence, _PAGE_ROWS):
+            page = await self._connection.fetchval(
+                """SELECT sha256(convert_to(string_agg(type || happened_at_ns || payload::text, '' ORDER BY sequence),
+                                            'UTF8'))
+                   FROM events WHERE stream = $1 AND sequence > $2 AND sequence <= $3""",
+                upto.stream,
+                after,
+                min(after + _PAGE_ROWS, upto.sequence),
+            )
+            digest.update(bytes(page))
+
+    async def _digest(self, digest: hashlib._Hash, stream: StreamName, upto: int | None) -> None:
+        left_out = {kind.__name__ for kind in START_RECORDS}
+        async for row in self._rows(stream, 0):
+            if upto is not None and row["sequence"] > upto:
+                break
+            if row["type"] not in left_out:
+                body = json.loads(row["payload"])["event"]
+                what = canonical([row["type"], row["happened_at_ns"], *_happenings(body)])
+                digest.update(what.encode() + b"\n")
 
     async def take_lease(self, account: AccountId, user: UserId, holder: str, build: str, config_hash: str) -> Lease:
         """Become the one writer of an account: raises the fencing epoch, so the writer before can write no more."""

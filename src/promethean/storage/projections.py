@@ -136,10 +136,14 @@ class Projector:
     def __init__(self, owner: Owner) -> None:
         self._owner = owner
         self._rows = Rows()
+        self._changed: dict[OrderId, tuple[Order, int]] = {}  # orders whose row is due, with the fencing epoch
         self._parameters: dict[OrderId, tuple[str, str]] = {}  # decision id and parameter hash of live orders
 
     def take(self) -> Rows:
         """The rows noted so far; noting starts afresh."""
+        for order, epoch in self._changed.values():
+            self._order_row(order, epoch)
+        self._changed = {}
         rows, self._rows = self._rows, Rows()
         return rows
 
@@ -226,6 +230,9 @@ class Projector:
                 self._release(before.orders[identity], order)
 
     def _order(self, order: Order, after: Account) -> None:
+        self._changed[order.id] = order, after.epoch
+
+    def _order_row(self, order: Order, epoch: int) -> None:
         intent = order.intent
         instrument = self._owner.instruments[intent.instrument]
         known = self._parameters.get(order.id)
@@ -262,7 +269,7 @@ class Projector:
             risk_decision_id=known[0],
             parameter_hash=known[1],
             reservation=ZERO if intent.reduce_only else order.remaining * intent.reservation_price,
-            fencing_epoch=after.epoch,
+            fencing_epoch=epoch,
             evidence_id=order.evidence_id,
             fee=order.fee,
             fee_currency=instrument.quote,

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from decimal import Decimal
+from typing import NamedTuple
 
 import numpy as np
 
@@ -23,8 +23,7 @@ BLOCK = 1024  # candles
 PERIOD_MAX = 62  # its window still fits into the candles that a view keeps, so backtest and live read the same ones
 
 
-@dataclass(frozen=True, slots=True)
-class _Memo:
+class _Memo(NamedTuple):
     """The states after the last two candles of a series; None where a block has too few candles yet."""
 
     series: CandleSeries

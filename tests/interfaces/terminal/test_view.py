@@ -44,7 +44,7 @@ def test_the_picture_shows_the_market_the_account_and_the_facts(
         "PROMETHEAN   PAPER   rsi-btc-1m on BTC/USDT, 1m",
         "Recorded data from btc.parquet  account paper-file-1",
         "─" * 100,
-        "Candle    2025-05-20 00:19  O 99,820.00  H 99,822.00  L 99,808.00  C 99,810.00  -0.01 %",
+        "Candle    05-20 00:19  close 99,810.00  -0.01 %  open 99,820.00  high 99,822.00  low 99,808.00",
         "Reading   RSI(14) 0.00   price 99,810.00 at 00:20:00",
         "Position  flat",
         "Exits     none resting",
@@ -198,3 +198,11 @@ def test_what_the_platform_says_goes_above_the_living_picture(run: Run) -> None:
     with LivingView(screen, LIMITS) as living:
         living.say("No network: binance cannot be reached.")
     assert "No network: binance cannot be reached." in lines_of(screen)
+
+
+def test_facts_of_the_start_itself_are_told_after_what_runs(run: Run, state: State, signal: SignalRaised) -> None:
+    screen = console()
+    with LineView(screen) as told:
+        told.told([(signal, state)])
+        told.started(run)
+    assert [text.split()[0] for text in lines_of(screen)] == ["PAPER", "Prices:", "2025-05-20"]

@@ -86,6 +86,11 @@ class _Resting:
         waits_below = (intent.side is Side.BUY) == (intent.type is OrderType.LIMIT)
         return low <= self.price if waits_below else high >= self.price
 
+    def ends_by(self, instant_ns: int) -> bool:
+        """Whether its time in force is over at an instant."""
+        expires_at_ns = self.order.intent.expires_at_ns
+        return expires_at_ns is not None and expires_at_ns <= instant_ns
+
 
 class PaperVenue:
     """One paper account at the simulated venue."""
@@ -182,12 +187,22 @@ class PaperVenue:
 
     def _through(self, candle: Candle) -> Iterator[VenueReport]:
         """A whole candle.  What has ended before it opens does not meet it."""
+        if not self._concerns(candle):
+            return
         yield from self._expire(candle.instrument, candle.open_time_ns)
         quoted = self._quoted_at.get(candle.instrument, -1) >= candle.open_time_ns
-        if not quoted and any(resting.reached(candle.low, candle.high) for resting in self._book.values()):
+        if not quoted:
             yield from self._at_open(candle)
             yield from self._in_range(candle)
         yield from self._expire(candle.instrument, candle.close_time_ns)
+
+    def _concerns(self, candle: Candle) -> bool:
+        """Whether any order could be filled or end in this candle: most candles pass by, and are asked by the million."""
+        low, high, close_ns = candle.low, candle.high, candle.close_time_ns
+        for resting in self._book.values():
+            if resting.reached(low, high) or resting.ends_by(close_ns):
+                return True
+        return False
 
     # ------------------------------------------------------------ arrival
 

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
 from itertools import pairwise
-from typing import TypeAlias
+from typing import NamedTuple, TypeAlias
 
 import numpy as np
 import talib
@@ -65,8 +64,7 @@ def _still(changed: BoolArray, longest: int) -> BoolArray:
     return places - last > longest
 
 
-@dataclass(frozen=True, slots=True)
-class RsiState:
+class RsiState(NamedTuple):
     """The smoothed gains and losses after a close: what the next one continues, one step instead of a whole window.
 
     close: the last one, quote units per base unit.  up, down: smoothed gains and losses.

@@ -112,6 +112,7 @@ class LineView(QuietView):
         self._counters = counters
         self._log = FactLog(keep=2)
         self._waiting: Line | None = None
+        self._early: list[tuple[AccountEvent, State]] = []
         self._repeated = 0
         self._said_at = 0.0
         self._run: Run | None = None
@@ -133,10 +134,15 @@ class LineView(QuietView):
         again = "goes on" if run.continued else "starts"
         self._print(f"PAPER trading {again}: {run.strategy.id} on {run.instrument.symbol}, account {run.account}")
         self._print(f"Prices: {run.provenance}")
+        early, self._early = self._early, []
+        self.told(early)
 
     def told(self, facts: Facts) -> None:
         """Print each fact, unless it only repeats the refusal before it."""
-        if self._counters or self._numbers is None:
+        if self._counters:
+            return
+        if self._numbers is None:  # the facts of the start itself come before it is announced
+            self._early.extend(facts)
             return
         for fact, state in facts:
             is_new = self._log.add(fact, state)
@@ -336,12 +342,14 @@ def _candle(run: Run, numbers: Numbers, state: State) -> Text:
     if not len(series):
         return Text("none closed yet", style="dim")
     ((open_time_ns, opened, high, low, close, _),) = series
-    text = Text(f"{format_instant(open_time_ns)[:16]}  ")
-    for name, price in (("O", opened), ("H", high), ("L", low), ("C", close)):
-        text.append(f"{name} ", style="dim").append(numbers.price(price), style="bold" if name == "C" else "")
-        text.append("  ")
     change = close / opened - 1
-    return text.append(percent(change, signed=True), style=_sign_style(change))
+    # What matters most comes first: a narrow terminal cuts the end off.
+    text = Text(f"{format_instant(open_time_ns)[5:16]}  ")
+    text.append("close ", style="dim").append(numbers.price(close), style="bold").append("  ")
+    text.append(percent(change, signed=True), style=_sign_style(change))
+    for name, price in (("open", opened), ("high", high), ("low", low)):
+        text.append(f"  {name} ", style="dim").append(numbers.price(price))
+    return text
 
 
 def _reading(run: Run, state: State) -> Text:

@@ -3,20 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Mapping, Sequence
-from dataclasses import dataclass
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 from promethean.domain.candles import CandleSeries
 from promethean.domain.events import MarketEvent
 from promethean.domain.ids import InstrumentId
 from promethean.domain.instruments import Instrument
 
-BATCH_ITEMS = 200
+BATCH_ITEMS = 1000
 """Most items in one batch of a feed that runs as fast as it can."""
 
 
-@dataclass(frozen=True, slots=True)
-class FeedItem:
+class FeedItem(NamedTuple):
     """One market event and its place in the feed's stream."""
 
     sequence: int
