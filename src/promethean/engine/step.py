@@ -30,7 +30,7 @@ from promethean.domain.instants import day_of
 from promethean.domain.market import Side
 from promethean.domain.money import plain
 from promethean.domain.orders import Intent, Order, OrderRole, OrderStatus, OrderType, TimeInForce
-from promethean.domain.signals import SignalType
+from promethean.domain.signals import Signal, SignalType
 from promethean.domain.verdicts import Passed, Refused
 from promethean.engine.decide import Decision, decide
 from promethean.engine.desk import Desk, Seat
@@ -88,10 +88,23 @@ def _on_market(flow: _Flow, event: MarketEvent) -> None:
     _watch_breaker(flow)
     for seat in flow.desk.seats:
         signals = seat.strategy.on_event(event, flow.state.view)
-        if signals:
-            decision = decide(signals, seat.aggregation, seat.threshold)
-            if decision is not None:
-                _act(flow, seat, decision)
+        if not signals or (len(signals) == 1 and _changes_nothing(flow, seat, signals[0])):
+            continue
+        decision = decide(signals, seat.aggregation, seat.threshold)
+        if decision is not None:
+            _act(flow, seat, decision)
+
+
+def _changes_nothing(flow: _Flow, seat: Seat, signal: Signal) -> bool:
+    """Whether a lone signal asks for what is there already, which most do: a buy while long, a close while flat."""
+    holding = flow.state.account.holdings.get((seat.strategy.id, seat.instrument.id))
+    match signal.type:
+        case SignalType.BUY:
+            return holding is not None and holding.position.quantity > 0
+        case SignalType.SELL:
+            return holding.position.quantity < 0 if holding is not None else not seat.can_short
+        case _:
+            return holding is None
 
 
 def _on_filled(flow: _Flow, event: OrderFilled) -> None:

@@ -15,8 +15,7 @@ from promethean.storage.journal import Journal, Seen, account_stream, market_str
 
 log = logging.getLogger(__name__)
 
-GROUP_EVENTS = 1000  # market events after which the account's offset is written, at the latest
-SLICE_ITEMS = 50
+GROUP_EVENTS = 1000  # market events that are written together when they come faster than one by one
 LOOK_AROUND_S = 0.05  # how soon a kill from another process is seen while no market event comes
 
 
@@ -79,7 +78,6 @@ class Runner:
             await self._catch_up()
         arrived: asyncio.Queue[Sequence[FeedItem]] = asyncio.Queue(maxsize=1)  # a full one makes the feed wait
         reader = asyncio.create_task(self._read(arrived), name=f"feed:{self._feed.name}")
-        uncommitted = 0
         try:
             while (batch := await self._next(arrived, reader)) is not None:
                 for item in batch:
@@ -88,10 +86,7 @@ class Runner:
                 if self._on_candles is not None:
                     self._on_candles([item.event for item in batch if isinstance(item.event, CandleClosed)])
                 await self._account.look_around()
-                uncommitted += len(batch)
-                if len(batch) < BATCH_ITEMS or uncommitted >= GROUP_EVENTS:
-                    await self._account.commit()
-                    uncommitted = 0
+                await self._account.commit()
                 if self._tick is not None:
                     self._tick(self._account.state, self.sequence)
         finally:
@@ -105,15 +100,21 @@ class Runner:
 
     async def _read(self, arrived: asyncio.Queue[Sequence[FeedItem]]) -> None:
         """Journal what the feed brings, one batch ahead of the account: it never sees an event that is not written."""
+        group: list[FeedItem] = []
         async for batch in self._feed.batches(self.sequence):
-            for start in range(0, len(batch), SLICE_ITEMS):
-                for item in batch[start : start + SLICE_ITEMS]:
-                    if item.sequence > self._head:
-                        self._head = self._market.append(self._stream, item.event, item.event.received_at_ns)
-                        assert self._head == item.sequence, f"item {item.sequence} would be row {self._head}"
-                await asyncio.sleep(0)  # an order's commit, when it is answered, goes before reading ahead
+            for item in batch:
+                if item.sequence > self._head:
+                    self._head = self._market.append(self._stream, item.event, item.event.received_at_ns)
+                    assert self._head == item.sequence, f"item {item.sequence} would be row {self._head}"
+            group.extend(batch)
+            if len(batch) < BATCH_ITEMS or len(group) >= GROUP_EVENTS:
+                await self._market.write()
+                await arrived.put(group)
+                group = []
+            await asyncio.sleep(0)  # an order's commit, when it is answered, goes before reading ahead
+        if group:
             await self._market.write()
-            await arrived.put(batch)
+            await arrived.put(group)
 
     async def _next(
         self, arrived: asyncio.Queue[Sequence[FeedItem]], reader: asyncio.Task[None]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import time
 from collections.abc import Callable
 from dataclasses import replace
 from decimal import Decimal
@@ -11,10 +12,10 @@ import pytest
 from rich.console import Console
 
 from promethean.domain.events import IntentRefused, OrderCancelled, OrderFilled, OrderPlanned, SignalRaised
+from promethean.domain.ids import OrderId
 from promethean.domain.market import Side
 from promethean.domain.orders import Order, OrderRole, OrderStatus
 from promethean.engine.state import State
-from promethean.interfaces.terminal import view as view_module
 from promethean.interfaces.terminal.view import LineView, LivingView, QuietView, Run
 
 LIMITS = {"daily_trades": Decimal(20), "total_exposure": Decimal(5000)}
@@ -61,11 +62,11 @@ def test_the_picture_shows_the_market_the_account_and_the_facts(
 def test_an_open_position_shows_its_stop_its_targets_and_its_result(
     run: Run, holding_state: State, plan: Callable[..., OrderPlanned], bought: OrderFilled
 ) -> None:
-    resting = {}
+    resting: dict[OrderId, Order] = {}
     for number, (role, leg) in enumerate(((OrderRole.STOP, 0), (OrderRole.TARGET, 1))):
         planned = plan(role, Side.SELL, leg)
         order = Order(planned.order_id, planned.client_order_id, planned.intent, OrderStatus.OPEN)
-        resting[f"{number}"] = order
+        resting[OrderId(f"{number}")] = order
     state = replace(holding_state, account=replace(holding_state.account, orders=resting))
     screen = console()
     living = LivingView(screen, LIMITS)
@@ -167,7 +168,7 @@ def test_a_fast_replay_into_a_pipe_is_told_in_counters(
     run: Run, state: State, signal: SignalRaised, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     now = [0.0]
-    monkeypatch.setattr(view_module.time, "monotonic", lambda: now[0])
+    monkeypatch.setattr(time, "monotonic", lambda: now[0])
     screen = console()
     with LineView(screen, counters=True) as told:
         told.started(run)
