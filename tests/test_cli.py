@@ -110,6 +110,7 @@ def promethean(*arguments: str) -> Done:
         return Done(found.exit_code, found.stdout, found.stderr)
     done = subprocess.run(
         [*PROGRAM, *arguments],
+        env=dict(os.environ),  # said, because readline writes a COLUMNS of its own past os.environ
         stdin=subprocess.DEVNULL,
         capture_output=True,
         text=True,
@@ -164,7 +165,11 @@ def running(copied_home: Path) -> Iterator[Callable[..., subprocess.Popen[str]]]
 
     def start(*arguments: str) -> subprocess.Popen[str]:
         process = subprocess.Popen(
-            [*PROGRAM, "up", *arguments], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+            [*PROGRAM, "up", *arguments],
+            env=dict(os.environ),
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
         )
         started.append(process)
         until(lambda: process.poll() is not None or running_process(copied_home) == process.pid)

@@ -58,7 +58,8 @@ class Ground:
 
 def begin(home: Path, feed: Path) -> subprocess.Popen[str]:
     """`promethean up` on a home of its own."""
-    command = [sys.executable, "-m", "promethean", "up", "--feed", str(feed), "--speed", "max", "--until-end", "--json"]
+    command = [sys.executable, "-X", "faulthandler", "-m", "promethean", "up"]
+    command += ["--feed", str(feed), "--speed", "max", "--until-end", "--json"]
     return subprocess.Popen(
         command,
         env={**os.environ, "PROMETHEAN_HOME": str(home)},
@@ -74,6 +75,10 @@ def finish(home: Path, feed: Path, patience_s: float = PATIENCE_S) -> dict[str, 
     process = begin(home, feed)
     try:
         said, complained = process.communicate(timeout=patience_s)
+    except subprocess.TimeoutExpired:
+        process.send_signal(signal.SIGABRT)  # it says where it stands
+        log = home / "logs" / "postgres.log"
+        pytest.fail(f"no end within {patience_s:g} s: {process.communicate()[1][-5000:]}\n{log.read_text()[-3000:]}")
     finally:
         process.kill()
         process.wait()
@@ -126,7 +131,7 @@ def kill_at_row(process: subprocess.Popen[str], home: Path, row: int) -> bool:
 
 async def journal_rows(connection: Any) -> int:
     found: int = await connection.fetchval(
-        "SELECT coalesce(sum(rows), 0) FROM (SELECT max(sequence) AS rows FROM events GROUP BY stream) AS streams"
+        "SELECT coalesce(sum(rows), 0)::bigint FROM (SELECT max(sequence) AS rows FROM events GROUP BY stream) AS streams"
     )
     return found
 
