@@ -11,7 +11,6 @@ import signal
 import subprocess
 import sys
 import tempfile
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -115,18 +114,20 @@ def kill_at_row(process: subprocess.Popen[str], home: Path, row: int) -> bool:
                     connection = await asyncpg.connect(dsn) if dsn is not None else None
                 elif await journal_rows(connection) >= row:
                     break
-            except (asyncpg.PostgresError, OSError):
-                pass  # the server is starting, or the schema is not there yet
+            except (asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError, OSError):
+                # The server starts or stops, or the schema is not there yet: asked again on a fresh connection.
+                if connection is not None:
+                    connection.terminate()
+                connection = None
             await asyncio.sleep(POLL_S)
-        try:
-            kill(process)
-        finally:
-            if connection is not None:
-                connection.terminate()
+        if connection is not None:
+            connection.terminate()
 
-    was_running = process.poll() is None
-    asyncio.run(asyncio.wait_for(watch(), PATIENCE_S))
-    return was_running and process.returncode == -signal.SIGKILL
+    try:
+        asyncio.run(asyncio.wait_for(watch(), PATIENCE_S))
+    finally:
+        was_running = kill(process)
+    return was_running
 
 
 async def journal_rows(connection: Any) -> int:

@@ -11,44 +11,26 @@ import dataclasses
 import importlib.util
 import json
 import os
-import shutil
 import signal
-import subprocess
 import sys
-import tempfile
 import threading
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
-
-import numpy as np
-import pytest
 
 from promethean import app
 from promethean.config import Settings, load_settings
 from promethean.domain.events import (
     AccountEvent,
-    CandleClosed,
-    Event,
     IntentRefused,
     OrderAccepted,
-    OrderCancelled,
-    OrderDropped,
-    OrderFilled,
-    OrderPlanned,
     PositionClosed,
-    Reconciled,
-    RunnerStarted,
-    SignalRaised,
 )
 from promethean.domain.instants import NS_PER_MS, NS_PER_S
 from promethean.domain.instruments import MarketType
-from promethean.domain.orders import OrderRole
 from promethean.engine.state import State
-from promethean.storage.journal import Journal, Record
-from promethean.storage.postgres_server import remove_database
 
 T0 = 1_747_742_400_000  # ms, on a minute, far from the end of a day
 MINUTE = 60_000
@@ -244,7 +226,9 @@ def main(home: str) -> None:
     from promethean.runtime import clock as clock_module
     from promethean.storage.market_tables import SeriesKey
 
-    spec = importlib.util.spec_from_file_location("binance_server", Path(__file__).parent / "exchanges/binance_server.py")
+    spec = importlib.util.spec_from_file_location(
+        "binance_server", Path(__file__).parent / "exchanges/binance_server.py"
+    )
     assert spec is not None
     assert spec.loader is not None
     module = sys.modules["binance_server"] = importlib.util.module_from_spec(spec)
@@ -274,7 +258,9 @@ def main(home: str) -> None:
     said.append(seen.said)
     with app.market_store(settings) as store:
         stored = store.candles(SeriesKey("binance", MarketType.SPOT, "BTC/USDT", "1m"))
-    rows = [[int(opened // NS_PER_MS), *values] for opened, *values in zip(stored.open_time_ns, *stored.columns().values())]
+    rows = [
+        [int(opened // NS_PER_MS), *values] for opened, *values in zip(stored.open_time_ns, *stored.columns().values())
+    ]
     sys.stdout.write(json.dumps({"summaries": summaries, "said": said, "rows": venue.rows, "stored": rows}) + "\n")
 
 

@@ -7,14 +7,13 @@ import contextlib
 import gc
 import hashlib
 import logging
-import resource
 import signal
 import time
 from collections.abc import Callable, Coroutine, Iterator, Sequence, Sized
 from dataclasses import dataclass
 from decimal import Decimal
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol, TypeVar, get_args
+from typing import TYPE_CHECKING, Any, Self, TypeVar, get_args
 
 from promethean import __version__
 from promethean.config import Settings, VenueName, fraction
@@ -25,22 +24,23 @@ from promethean.domain.orders import OrderType
 from promethean.domain.registry import load_plugins, scan
 
 if TYPE_CHECKING:
-    from promethean.domain.events import AccountEvent, CandleClosed
+    from promethean.domain.events import CandleClosed
     from promethean.engine.desk import Desk
-    from promethean.engine.state import State
-    from promethean.runtime.account import AccountRunner
+    from promethean.exchanges.paper.venue import PaperTerms
+    from promethean.runtime.account import AccountRunner, Halt, Opening
     from promethean.runtime.clock import Clock
     from promethean.runtime.doctor import Check
     from promethean.runtime.feeds.port import Feed
     from promethean.runtime.operations import KillReport, Lifting, PlatformStatus, StreamCheck
     from promethean.runtime.runner import Runner
+    from promethean.runtime.watching import RunInfo, Summary, Watcher
     from promethean.storage.accounts import Account as AccountRecord
     from promethean.storage.database import Database
     from promethean.storage.journal import Journal
     from promethean.storage.market_store import ImportReport, MarketStore, SeriesSummary
     from promethean.storage.postgres_server import EmbeddedPostgres
+    from promethean.storage.projections import Projector
     from promethean.storage.tables import LatchScope
-    from promethean.strategies.catalogue import Strategy
     from promethean.strategies.file import StrategyFile
 
 log = logging.getLogger(__name__)
@@ -64,23 +64,38 @@ def build_hash() -> str:
     return hashlib.sha256(f"promethean {__version__}".encode()).hexdigest()[:16]
 
 
-@contextlib.contextmanager
-def postgres(settings: Settings) -> Iterator[tuple[str, EmbeddedPostgres | None]]:
-    """The address of PostgreSQL: DATABASE_URL, else the embedded server of the home, started when nobody runs it.
+class Postgres:
+    """Where PostgreSQL is: DATABASE_URL, else the embedded server of the home, started when nobody runs it.
 
-    Raises ConfigError and StoreError as the server does.  Call it from the main thread, outside the event loop.
+    Use it in `with`, from the main thread.  Raises ConfigError and StoreError as the server does.
     """
-    if settings.postgres.url is not None:
-        yield settings.postgres.url.reveal(), None
-        return
-    from promethean.storage.postgres_server import connect_or_start
 
-    dsn, server = connect_or_start(settings.app.home, settings.postgres.port)
-    try:
-        yield dsn, server
-    finally:
-        if server is not None:
-            server.stop()
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self._server: EmbeddedPostgres | None = None
+
+    def __enter__(self) -> Self:
+        self.dsn = self._find()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._server is not None:
+            self._server.stop()
+
+    def find_again(self) -> None:
+        """After a failure: start our own server again, or look where the one of another process has gone."""
+        if self._server is None:
+            self.dsn = self._find()
+        elif not self._server.running:
+            self.dsn = self._server.start()
+
+    def _find(self) -> str:
+        if self._settings.postgres.url is not None:
+            return self._settings.postgres.url.reveal()
+        from promethean.storage.postgres_server import connect_or_start
+
+        dsn, self._server = connect_or_start(self._settings.app.home, self._settings.postgres.port)
+        return dsn
 
 
 async def open_database(settings: Settings, dsn: str) -> Database:
@@ -176,40 +191,6 @@ def make_desk(settings: Settings, file: StrategyFile, instrument: Instrument, ti
 # ---------------------------------------------------------------- running
 
 
-class Watcher(Protocol):
-    """Who looks on: a terminal, or nobody.  Called in the run's own loop, so it must be quick."""
-
-    def say(self, text: str) -> None:
-        """One plain sentence about what the platform does."""
-        ...
-
-    def started(self, run: RunInfo) -> None:
-        """The account is safe and the first market event is next."""
-        ...
-
-    def told(self, facts: Sequence[tuple[AccountEvent, State]]) -> None:
-        """Facts of the account that are committed now, each with the state right after it."""
-        ...
-
-    def tick(self, state: State, candles: int) -> None:
-        """The account and the number of candles it has handled; after every batch."""
-        ...
-
-
-@dataclass(frozen=True, slots=True)
-class RunInfo:
-    """What runs: for people.  total: candles of a recorded feed, None when it has no end."""
-
-    provenance: str
-    is_synthetic: bool
-    account: str
-    strategy: Strategy
-    instrument: Instrument
-    home: Path
-    total: int | None
-    continued: bool
-
-
 @dataclass(frozen=True, slots=True)
 class UpOptions:
     """How `up` is asked to run.
@@ -224,37 +205,6 @@ class UpOptions:
     until_end: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class Summary:
-    """What a run came to.  Amounts are quote units as decimal text; counts are of the whole account."""
-
-    feed: str
-    synthetic: bool
-    account: str
-    strategy: str
-    symbol: str
-    finished: bool
-    candles: int
-    events: int
-    signals: int
-    refusals: int
-    orders: int
-    fills: int
-    trades: int
-    wins: int
-    losses: int
-    fees: str
-    realised: str
-    start_equity: str
-    final_equity: str | None
-    open_positions: int
-    journal_hash: str
-    seconds: float
-    events_per_s: float
-    start_seconds: float
-    peak_rss_mb: float
-
-
 def up(settings: Settings, options: UpOptions, watcher: Watcher) -> Summary:
     """Run the platform on paper until it is stopped or done.
 
@@ -262,28 +212,39 @@ def up(settings: Settings, options: UpOptions, watcher: Watcher) -> Summary:
     away.  SIGINT and SIGTERM end it cleanly.
     """
     from promethean.runtime.home import only_one, prepare_home
-    from promethean.storage.vault import load_key_ring
 
     begun = time.perf_counter()
-    if settings.app.mode != "paper":
-        raise ConfigError(f"app.mode is {settings.app.mode}; only paper trading is available yet")
     register_everything()
     file = load_strategy(find_strategy_file(settings, options.strategy))
+    _refuse_early(settings, options)
     home = prepare_home(settings.app.home)
     with only_one(home):
-        load_key_ring(home, settings.vault.key, settings.vault.previous_keys)
-        with postgres(settings) as (dsn, server):
-            return asyncio.run(_up(settings, options, watcher, file, dsn, server, begun))
+        _check_keys(settings)
+        with Postgres(settings) as database:
+            return asyncio.run(_up(settings, options, watcher, file, database, begun))
+
+
+def _refuse_early(settings: Settings, options: UpOptions) -> None:
+    """What can be seen to be wrong before anything is started."""
+    feed = settings.app.feed
+    if settings.app.mode != "paper":
+        raise ConfigError(f"app.mode is {settings.app.mode}; only paper trading is available yet")
+    if feed in ("live", "synthetic"):
+        if options.until_end:
+            raise ConfigError(f"--until-end needs a feed that ends, and the {feed} feed does not; use --for 30m")
+    elif not Path(feed).expanduser().is_file():
+        raise ConfigError(f"there is no file {feed} to feed from; give live, synthetic or a Parquet or CSV file")
+
+
+def _check_keys(settings: Settings) -> None:
+    """A damaged key file is told before a database is started for it."""
+    from promethean.storage.vault import load_key_ring
+
+    load_key_ring(settings.app.home, settings.vault.key, settings.vault.previous_keys)
 
 
 async def _up(
-    settings: Settings,
-    options: UpOptions,
-    watcher: Watcher,
-    file: StrategyFile,
-    dsn: str,
-    server: EmbeddedPostgres | None,
-    begun: float,
+    settings: Settings, options: UpOptions, watcher: Watcher, file: StrategyFile, postgres: Postgres, begun: float
 ) -> Summary:
     stopping = asyncio.Event()
     loop = asyncio.get_running_loop()
@@ -293,7 +254,7 @@ async def _up(
         loop.call_later(options.for_s, stopping.set)
     for attempt in range(RESTARTS_MAX + 1):
         try:
-            return await _run_once(settings, options, watcher, file, dsn, stopping, begun)
+            return await _run_once(settings, options, watcher, file, postgres.dsn, stopping, begun)
         except StoreError as error:
             if attempt == RESTARTS_MAX or stopping.is_set():
                 raise
@@ -302,8 +263,7 @@ async def _up(
             watcher.say(f"{error}.  Starting again from the journal in {wait_s:g} s.")
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(stopping.wait(), wait_s)
-            if server is not None and not server.running:
-                dsn = server.start()
+            postgres.find_again()
     raise AssertionError("every way out of the loop returns or raises")
 
 
@@ -317,20 +277,21 @@ async def _run_once(
     begun: float,
 ) -> Summary:
     from promethean.runtime.clock import SystemClock
+    from promethean.runtime.watching import summarise
     from promethean.storage.journal import Journal
+    from promethean.storage.vault import open_vault
 
     clock = SystemClock()
     async with contextlib.AsyncExitStack() as closing:
         database = await open_database(settings, dsn)
         closing.push_async_callback(database.close)
+        await open_vault(database, settings.app.home, settings.vault.key, settings.vault.previous_keys)
         journal = Journal(await database.raw())
         closing.push_async_callback(journal.close)
         market = Journal(await database.raw())
         closing.push_async_callback(market.close)
         feed = await _make_feed(settings, options, file, journal, clock, watcher)
         closing.push_async_callback(feed.close)
-        if options.until_end and not _has_end(feed):
-            raise ConfigError(f"--until-end needs a feed that ends, and {feed.provenance} does not; use --for 30m")
         store = _market_store(settings, feed, closing)
         runner, account, info = await _assemble(settings, file, database, journal, market, feed, clock, watcher, store)
         await runner.start()
@@ -346,7 +307,7 @@ async def _run_once(
             stop_task.cancel()
         run_seconds = time.perf_counter() - run_begun
         handled = runner.handled + account.state.account.sequence - events_before
-        return await _summary(
+        return await summarise(
             info, feed, journal, runner, account, ended, begun, start_seconds, handled / max(run_seconds, 1e-9)
         )
 
@@ -383,15 +344,13 @@ def _settle_memory() -> None:
     gc.set_threshold(50_000, 20, 20)
 
 
-def _has_end(feed: Feed) -> bool:
-    return feed.is_repeatable and not feed.is_synthetic
-
-
 def _market_store(
     settings: Settings, feed: Feed, closing: contextlib.AsyncExitStack
 ) -> Callable[[Sequence[CandleClosed]], None] | None:
     """Where closed candles are stored; None for a recorded feed, whose file is its own store."""
-    if _has_end(feed):
+    from promethean.runtime.paper import has_end
+
+    if has_end(feed):
         return None
     from promethean.storage.market_front import open_market_store, serve
     from promethean.storage.market_tables import SeriesKey
@@ -435,78 +394,34 @@ async def _assemble(
     store: Callable[[Sequence[CandleClosed]], None] | None,
 ) -> tuple[Runner, AccountRunner, RunInfo]:
     """Every object of a paper run, built and handed over."""
-    from promethean.exchanges.paper.venue import PaperTerms, PaperVenue
-    from promethean.runtime.account import AccountRunner, Halt, Opening
+    from promethean.exchanges.paper.venue import PaperVenue
+    from promethean.runtime.account import AccountRunner
+    from promethean.runtime.paper import paper_account
     from promethean.runtime.runner import Runner
+    from promethean.runtime.watching import RunInfo
     from promethean.storage import accounts
-    from promethean.storage.latches import KillSwitch, LatchFiles
-    from promethean.storage.projections import Owner, Projector
-    from promethean.storage.tables import BudgetScope
 
     owner = await accounts.ensure_owner(database)
     await accounts.write_default_limits(database, owner, account_limits(settings))
-    record = await accounts.read_limits(database, owner)
     (instrument,) = feed.instruments.values()
-    desk = make_desk(settings, file, instrument, feed.timeframe, record)
-    config_hash = hashlib.sha256(repr((file.config_hash, desk.limits, settings.app.seed)).encode()).hexdigest()[:16]
-    label, account, continued = await _paper_account(database, journal, owner, feed, config_hash)
-    budget = (BudgetScope.VENUE, account)
-    budgets = await accounts.ensure_budgets(database, owner, {budget: desk.limits.total_exposure or Decimal(0)})
-    strategy_row = await accounts.ensure_strategy(
-        database, owner, file.id, file.class_name, file.content, file.config_hash
-    )
-    execution = settings.execution
-    commission = execution.commission_default_pct
-    is_spot = instrument.market_type is MarketType.SPOT
-    terms = PaperTerms(
-        fee_maker=fraction(commission.spot_maker if is_spot else commission.futures_maker),
-        fee_taker=fraction(commission.spot_taker if is_spot else commission.futures_taker),
-        slippage_bps=execution.paper_slippage_bps,
-        latency_ms=execution.paper_latency_ms,
-        participation_max=execution.participation_max,
-        seed=settings.app.seed,
-    )
-    instruments = {instrument.id: instrument}
-    switch = KillSwitch(LatchFiles(settings.app.home / "latches"))
-    await switch.settle(database)
-
-    def halts() -> list[Halt]:
-        latch = switch.killed(owner, account)
-        return [] if latch is None else [Halt(latch.scope.value, latch.reason, latch.set_by)]
-
-    starts_at_ns = feed.starts_at_ns
-    is_live = starts_at_ns is None
-    opening = Opening(
-        at_ns=clock.now_ns() if starts_at_ns is None else starts_at_ns,
-        currency=instrument.quote,
-        balance=execution.paper_balance,
-        exchange=instrument.exchange,
-        provenance=feed.provenance,
-    )
-    limits_hash = hashlib.sha256(repr(desk.limits).encode()).hexdigest()[:16]
+    desk = make_desk(settings, file, instrument, feed.timeframe, await accounts.read_limits(database, owner))
+    terms, balance = _paper_terms(settings, instrument), settings.execution.paper_balance
+    config_hash = _hash_of(file.config_hash, desk.limits, terms, balance)
+    label, account, continued = await paper_account(database, journal, owner, feed, config_hash)
+    is_live = feed.starts_at_ns is None
     account_runner = AccountRunner(
         journal=journal,
         lease=await journal.take_lease(account, owner, settings.app.instance_id, build_hash(), config_hash),
         desk=desk,
-        venue=PaperVenue(instruments, terms, execution.paper_balance),
-        projector=Projector(
-            Owner(
-                account,
-                owner,
-                budgets[budget],
-                instruments,
-                {StrategyId(file.id): strategy_row},
-                build_hash(),
-                limits_hash,
-            )
-        ),
-        opening=opening,
+        venue=PaperVenue({instrument.id: instrument}, terms, balance),
+        projector=await _projector(database, owner, account, file, desk),
+        opening=_opening(feed, instrument, balance, clock),
         build=build_hash(),
         config_hash=config_hash,
         # Recorded and invented prices have a time of their own; live ones are of this machine's time.
         now=(lambda state: clock.now_ns()) if is_live else (lambda state: state.now_ns),
         wall_ns=clock.now_ns,
-        halts=halts,
+        halts=await _halts(settings, database, owner, account),
         told=watcher.told,
     )
     history = max(seat.strategy.window for seat in desk.seats) + 1
@@ -520,83 +435,75 @@ async def _assemble(
         home=settings.app.home,
         total=len(feed) if isinstance(feed, Sized) else None,
         continued=continued,
+        limits=desk.limits,
     )
     return runner, account_runner, info
 
 
-async def _paper_account(
-    database: Database, journal: Journal, owner: UserId, feed: Feed, config_hash: str
-) -> tuple[str, AccountId, bool]:
-    """The paper account of this feed: label, id, and whether it was there before.
-
-    Prices of different origin never meet in one account.  A recording gets an account for each strategy and seed, and
-    a new one when its last run is finished.
-    """
-    from promethean.storage import accounts
-    from promethean.storage.journal import account_stream
-
-    (instrument,) = feed.instruments.values()
-    base = f"paper-{feed.name}"
-    if _has_end(feed):
-        base = f"{base}-{config_hash[:8]}"
-    number = 1
-    while True:
-        label = f"{base}-{number}" if _has_end(feed) else base
-        found = await accounts.find_account(database, owner, instrument.exchange, label)
-        if found is None:
-            account = await accounts.add_account(database, owner, instrument.exchange, label, is_paper=True)
-            return label, account, False
-        if not _has_end(feed) or not await journal.has_finished(account_stream(found.id)):
-            return label, found.id, True
-        number += 1
+def _hash_of(*parts: object) -> str:
+    return hashlib.sha256(repr(parts).encode()).hexdigest()[:16]
 
 
-async def _summary(
-    info: RunInfo,
-    feed: Feed,
-    journal: Journal,
-    runner: Runner,
-    account: AccountRunner,
-    ended: bool,
-    begun: float,
-    start_seconds: float,
-    events_per_s: float,
-) -> Summary:
-    from promethean.domain.money import plain
-    from promethean.storage.journal import Seen, account_stream, market_stream
+def _paper_terms(settings: Settings, instrument: Instrument) -> PaperTerms:
+    from promethean.exchanges.paper.venue import PaperTerms
 
-    state = account.state
-    totals = state.account.totals
-    seen = Seen(market_stream(feed.name, info.instrument.id), runner.sequence)
-    stream = account_stream(state.account.id)
-    equity = state.equity()
-    return Summary(
-        feed=info.provenance,
-        synthetic=info.is_synthetic,
-        account=info.account,
-        strategy=info.strategy.id,
-        symbol=info.instrument.symbol,
-        finished=ended,
-        candles=runner.sequence,
-        events=runner.sequence + state.account.sequence,
-        signals=totals.signals,
-        refusals=totals.refusals,
-        orders=totals.orders,
-        fills=totals.fills,
-        trades=totals.trades,
-        wins=totals.wins,
-        losses=totals.losses,
-        fees=plain(totals.fees),
-        realised=plain(totals.realised),
-        start_equity=plain(account.opening.balance),
-        final_equity=None if equity is None else plain(equity),
-        open_positions=len(state.account.holdings),
-        journal_hash=await journal.fingerprint(stream, seen, repeatable=feed.is_repeatable),
-        seconds=round(time.perf_counter() - begun, 3),
-        events_per_s=round(events_per_s, 1),
-        start_seconds=round(start_seconds, 3),
-        peak_rss_mb=round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024, 1),
+    execution = settings.execution
+    commission = execution.commission_default_pct
+    is_spot = instrument.market_type is MarketType.SPOT
+    return PaperTerms(
+        fee_maker=fraction(commission.spot_maker if is_spot else commission.futures_maker),
+        fee_taker=fraction(commission.spot_taker if is_spot else commission.futures_taker),
+        slippage_bps=execution.paper_slippage_bps,
+        latency_ms=execution.paper_latency_ms,
+        participation_max=execution.participation_max,
+        seed=settings.app.seed,
     )
+
+
+def _opening(feed: Feed, instrument: Instrument, balance: Decimal, clock: Clock) -> Opening:
+    from promethean.runtime.account import Opening
+
+    return Opening(
+        at_ns=clock.now_ns() if feed.starts_at_ns is None else feed.starts_at_ns,
+        currency=instrument.quote,
+        balance=balance,
+        exchange=instrument.exchange,
+        provenance=feed.provenance,
+    )
+
+
+async def _projector(
+    database: Database, owner: UserId, account: AccountId, file: StrategyFile, desk: Desk
+) -> Projector:
+    """What writes the tables of this account, with the rows that its rows point to."""
+    from promethean.storage import accounts
+    from promethean.storage.projections import Owner, Projector
+    from promethean.storage.tables import BudgetScope
+
+    budget = (BudgetScope.VENUE, account)
+    budgets = await accounts.ensure_budgets(database, owner, {budget: desk.limits.total_exposure or Decimal(0)})
+    row = await accounts.ensure_strategy(database, owner, file.id, file.class_name, file.content, file.config_hash)
+    strategies = {StrategyId(file.id): row}
+    return Projector(
+        Owner(account, owner, budgets[budget], desk.instruments(), strategies, build_hash(), _hash_of(desk.limits))
+    )
+
+
+async def _halts(
+    settings: Settings, database: Database, owner: UserId, account: AccountId
+) -> Callable[[], Sequence[Halt]]:
+    """What reads the kill latches of this account, from memory and files; PostgreSQL's are brought in first."""
+    from promethean.runtime.account import Halt
+    from promethean.storage.latches import KillSwitch, LatchFiles
+
+    switch = KillSwitch(LatchFiles(settings.app.home / "latches"))
+    await switch.settle(database)
+
+    def halts() -> list[Halt]:
+        latch = switch.killed(owner, account)
+        return [] if latch is None else [Halt(latch.scope.value, latch.reason, latch.set_by)]
+
+    return halts
 
 
 # ---------------------------------------------------------------- what the commands ask
@@ -619,8 +526,8 @@ def with_database(settings: Settings, work: Callable[[Database], Coroutine[Any, 
 
     if (dsn := _dsn_of_running(settings)) is not None:
         return asyncio.run(story(dsn))
-    with postgres(settings) as (dsn, _):
-        return asyncio.run(story(dsn))
+    with Postgres(settings) as database:
+        return asyncio.run(story(database.dsn))
 
 
 def _dsn_of_running(settings: Settings) -> str | None:

@@ -266,7 +266,6 @@ def _duration(text: str | None) -> float | None:
 
 
 def _view(answer: Answer, settings: Settings, *, plain: bool, is_fast: bool) -> View:
-    from promethean import app
     from promethean.interfaces.terminal.view import LineView, LivingView, QuietView
     from promethean.runtime.telemetry import start_logging
 
@@ -275,7 +274,7 @@ def _view(answer: Answer, settings: Settings, *, plain: bool, is_fast: bool) -> 
         return QuietView()
     console = _console()
     if console.is_terminal and not plain:
-        return LivingView(console, app.account_limits(settings))
+        return LivingView(console)
     return LineView(console, counters=is_fast and not plain)
 
 

@@ -355,7 +355,9 @@ def rebuild(trader: Trader) -> None:
         held[position.instrument] = held.get(position.instrument, D(0)) + position.quantity
         costs[position.instrument] = costs.get(position.instrument, D(0)) + position.cost
     trader.venue = PaperVenue(trader.desk.instruments(), trader.terms, D(0))
-    trader.venue.restore(account.orders.values(), held, account.cash, costs)
+    marks = {of: trader.state.view.mark(of) for of in trader.desk.instruments()}
+    seen_at_ns = {of: mark.at_ns for of, mark in marks.items() if mark is not None}
+    trader.venue.restore(account.orders.values(), held, account.cash, costs, seen_at_ns)
 
 
 def drive(answer: Coroutine[Any, Any, T]) -> T:

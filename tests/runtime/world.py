@@ -70,7 +70,9 @@ def recorded(path: Path, rows: int) -> Market:
     table = pq.read_table(path).slice(0, rows)
     opened = table["timestamp"].cast("int64").to_numpy().astype(np.int64)
     opened = opened * (10**18 // 10 ** (len(str(int(opened[0]))) - 1))  # from whatever unit to nanoseconds
-    return market(opened, *(table[name].to_numpy().astype(np.float64) for name in ("open", "high", "low", "close", "volume")))
+    return market(
+        opened, *(table[name].to_numpy().astype(np.float64) for name in ("open", "high", "low", "close", "volume"))
+    )
 
 
 def market(opened: Any, open: Any, high: Any, low: Any, close: Any, volume: Any, futures: bool = False) -> Market:
@@ -217,9 +219,7 @@ class Site:
             await journal.close()
 
 
-_NAMES = frozenset(
-    {"order_id", "client_order_id", "evidence_id", "venue_order_id", "epoch", "trade_id", "provenance"}
-)
+_NAMES = frozenset({"order_id", "client_order_id", "evidence_id", "venue_order_id", "epoch", "trade_id", "provenance"})
 
 
 def told(body: Any) -> str:
@@ -265,7 +265,12 @@ def desk_of(instrument: Instrument, folder: Path, **changes: Any) -> Desk:
     settings = load_settings({}, {}, folder)
     desk = make_desk(settings, load_strategy(STRATEGY), instrument, "1m", account_limits(settings))
     limits = changes.get("limits", desk.limits)
-    return Desk(tuple(replace(seat, limits=limits, **{k: v for k, v in changes.items() if k != "limits"}) for seat in desk.seats), limits)
+    return Desk(
+        tuple(
+            replace(seat, limits=limits, **{k: v for k, v in changes.items() if k != "limits"}) for seat in desk.seats
+        ),
+        limits,
+    )
 
 
 @dataclass
@@ -277,7 +282,13 @@ class Town:
     _count: int = field(default=0)
 
     async def site(
-        self, at: Market, *, cap: Decimal | None = None, terms: PaperTerms = TERMS, desk: Desk | None = None, **changes: Any
+        self,
+        at: Market,
+        *,
+        cap: Decimal | None = None,
+        terms: PaperTerms = TERMS,
+        desk: Desk | None = None,
+        **changes: Any,
     ) -> Site:
         self._count += 1
         user = await accounts.ensure_owner(self.database)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 
-from promethean.domain.errors import OrderOutcomeUnknownError
+from promethean.domain.errors import VenueError
 from promethean.domain.events import OrderAccepted, OrderOutcomeUnknown, OrderRejected
 from promethean.domain.orders import Order, OrderStatus
 from promethean.exchanges.port import Venue
@@ -36,5 +36,5 @@ class Sender:
         try:
             async with asyncio.timeout(SEND_TIMEOUT_S):
                 return await self._venue.submit(order)
-        except (OrderOutcomeUnknownError, TimeoutError) as error:
+        except (VenueError, OSError) as error:  # a timeout is an OSError; whatever it was, the order may be there
             return OrderOutcomeUnknown(now_ns, order.id, f"no readable answer from {self._venue.name}: {error}")

@@ -76,7 +76,8 @@ def to_json(value: Any) -> Json:
 
     Raises TypeError for a value that has no JSON form.
     """
-    return _writer(type(value))(value)
+    kind: Any = type(value)
+    return _writer(kind)(value)
 
 
 @cache
@@ -120,7 +121,7 @@ def _object_writer(names: tuple[str, ...]) -> Callable[[Any], Json]:
 
     def write(value: Any) -> Json:
         values = read(value) if read is not None else (getattr(value, names[0]),)
-        return {name: _writer(type(item))(item) for name, item in zip(names, values, strict=True) if item is not None}
+        return {name: to_json(item) for name, item in zip(names, values, strict=True) if item is not None}
 
     return write
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from decimal import Decimal
 from pathlib import Path
 
@@ -29,6 +29,8 @@ from promethean.domain.positions import Fill, Position
 from promethean.domain.signals import Signal, SignalSource, SignalType
 from promethean.domain.verdicts import Refused
 from promethean.engine.state import Account, Day, Holding, State, Totals
+from promethean.risk.limits import Limits
+from promethean.runtime.watching import RunInfo
 from promethean.strategies.rsi_reversion import RsiReversion
 
 BTC = instrument_id("binance", "BTC", "USDT", MarketType.SPOT)
@@ -48,35 +50,30 @@ INSTRUMENT = Instrument(
 )
 
 
-@dataclass(frozen=True, slots=True)
-class FakeRun:
-    """What `app.RunInfo` says about a run."""
-
-    provenance: str
-    is_synthetic: bool
-    account: str
-    strategy: RsiReversion
-    instrument: Instrument
-    home: Path
-    total: int | None
-    continued: bool
-
-
 @pytest.fixture
 def instrument() -> Instrument:
     return INSTRUMENT
 
 
 @pytest.fixture
-def run() -> FakeRun:
+def run() -> RunInfo:
     strategy = RsiReversion(id=RSI, instrument=BTC, timeframe="1m", parameters={}, can_short=False)
-    return FakeRun(
-        "recorded data from btc.parquet", False, "paper-file-1", strategy, INSTRUMENT, Path("/home/me"), 1000, False
+    limits = Limits(daily_trades=Decimal(20), total_exposure=Decimal(5000))
+    return RunInfo(
+        "recorded data from btc.parquet",
+        False,
+        "paper-file-1",
+        strategy,
+        INSTRUMENT,
+        Path("/home/me"),
+        1000,
+        False,
+        limits,
     )
 
 
 @pytest.fixture
-def synthetic_run(run: FakeRun) -> FakeRun:
+def synthetic_run(run: RunInfo) -> RunInfo:
     return replace(run, provenance="SYNTHETIC market (invented prices, seed 0)", is_synthetic=True, total=None)
 
 

@@ -6,7 +6,6 @@ import io
 import time
 from collections.abc import Callable
 from dataclasses import replace
-from decimal import Decimal
 
 import pytest
 from rich.console import Console
@@ -16,9 +15,8 @@ from promethean.domain.ids import OrderId
 from promethean.domain.market import Side
 from promethean.domain.orders import Order, OrderRole, OrderStatus
 from promethean.engine.state import State
-from promethean.interfaces.terminal.view import LineView, LivingView, QuietView, Run
-
-LIMITS = {"daily_trades": Decimal(20), "total_exposure": Decimal(5000)}
+from promethean.interfaces.terminal.view import LineView, LivingView, QuietView
+from promethean.runtime.watching import RunInfo as Run
 
 
 def console(width: int = 100, height: int = 30) -> Console:
@@ -38,7 +36,7 @@ def test_the_picture_shows_the_market_the_account_and_the_facts(
     run: Run, state: State, signal: SignalRaised, refuse: Callable[[str], IntentRefused]
 ) -> None:
     screen = console()
-    living = LivingView(screen, LIMITS)
+    living = LivingView(screen)
     living.started(run)
     living.told([(signal, state), (refuse("daily_trades"), state)])
     assert painted(living, screen) == [
@@ -69,7 +67,7 @@ def test_an_open_position_shows_its_stop_its_targets_and_its_result(
         resting[OrderId(f"{number}")] = order
     state = replace(holding_state, account=replace(holding_state.account, orders=resting))
     screen = console()
-    living = LivingView(screen, LIMITS)
+    living = LivingView(screen)
     living.started(run)
     living.told([(bought, state)])
     shown = painted(living, screen)
@@ -80,7 +78,7 @@ def test_an_open_position_shows_its_stop_its_targets_and_its_result(
 
 def test_invented_prices_are_marked_on_the_screen(synthetic_run: Run, state: State) -> None:
     screen = console()
-    living = LivingView(screen, LIMITS)
+    living = LivingView(screen)
     living.started(synthetic_run)
     living.tick(state, 20)
     shown = painted(living, screen)
@@ -94,7 +92,7 @@ def test_a_kill_and_a_tripped_breaker_are_on_the_limits_line(run: Run, state: St
     killed = replace(state, account=replace(state.account, halts=frozenset({"platform"})))
     for changed, words in ((tripped, "breaker tripped: losing_streak"), (killed, "KILLED (platform)")):
         screen = console()
-        living = LivingView(screen, LIMITS)
+        living = LivingView(screen)
         living.started(run)
         living.tick(changed, 1)
         assert any(words in text for text in painted(living, screen))
@@ -105,7 +103,7 @@ def test_no_line_of_the_picture_is_wider_than_the_terminal(
     width: int, run: Run, holding_state: State, refuse: Callable[[str], IntentRefused]
 ) -> None:
     screen = console(width)
-    living = LivingView(screen, LIMITS)
+    living = LivingView(screen)
     living.started(run)
     living.told([(refuse("circuit_breaker_daily_loss"), holding_state)])
     shown = painted(living, screen)
@@ -115,7 +113,7 @@ def test_no_line_of_the_picture_is_wider_than_the_terminal(
 
 def test_the_picture_fits_a_terminal_of_24_lines(run: Run, state: State, signal: SignalRaised) -> None:
     screen = console(80, 24)
-    living = LivingView(screen, LIMITS)
+    living = LivingView(screen)
     living.started(run)
     living.told([(signal, state)] * 50)
     assert len(painted(living, screen)) <= 24
@@ -123,7 +121,7 @@ def test_the_picture_fits_a_terminal_of_24_lines(run: Run, state: State, signal:
 
 def test_before_the_run_has_started_the_picture_says_so() -> None:
     screen = console()
-    assert painted(LivingView(screen, LIMITS), screen) == ["Starting: database, journal, feed ..."]
+    assert painted(LivingView(screen), screen) == ["Starting: database, journal, feed ..."]
 
 
 def test_a_pipe_gets_one_line_for_each_fact(
@@ -196,7 +194,7 @@ def test_machines_get_sentences_on_standard_error_only(
 
 def test_what_the_platform_says_goes_above_the_living_picture(run: Run) -> None:
     screen = console()
-    with LivingView(screen, LIMITS) as living:
+    with LivingView(screen) as living:
         living.say("No network: binance cannot be reached.")
     assert "No network: binance cannot be reached." in lines_of(screen)
 

@@ -113,7 +113,7 @@ class PaperVenue:
         self._book: dict[OrderId, _Resting] = {}
         self._positions: dict[InstrumentId, Position] = {}
         self._log: dict[OrderId, list[VenueReport]] = {}
-        self._quoted_at: dict[InstrumentId, int] = {}
+        self._seen_at_ns: dict[InstrumentId, int] = {}
 
     def restore(
         self,
@@ -121,10 +121,12 @@ class PaperVenue:
         positions: Mapping[InstrumentId, Decimal],
         cash: Decimal,
         costs: Mapping[InstrumentId, Decimal] = MappingProxyType({}),
+        seen_at_ns: Mapping[InstrumentId, int] = MappingProxyType({}),
     ) -> None:
         """Rebuild the book from the account's facts.
 
-        costs: quote units put into each position; closing a short gives them back.
+        costs:      quote units put into each position; closing a short gives them back.
+        seen_at_ns: the last market event of each instrument that the account has handled: the time of its mark.
         An order whose send was claimed counts as received: the claim is the message, and it was committed.
         """
         self.cash = cash
@@ -174,32 +176,34 @@ class PaperVenue:
 
     def advance(self, event: MarketEvent) -> Iterator[VenueReport]:
         """What the market event does to the book, report by report."""
-        if isinstance(event, CandleClosed):
-            if self._book:
-                yield from self._through(event.candle)
+        of = event.candle if isinstance(event, CandleClosed) else event.quote
+        seen_at_ns = self._seen_at_ns.get(of.instrument, -1)
+        self._seen_at_ns[of.instrument] = max(seen_at_ns, event.at_ns)
+        if not self._book:
             return
-        quote = event.quote
-        before_ns = self._quoted_at.get(quote.instrument, -1)
-        self._quoted_at[quote.instrument] = quote.at_ns
-        if self._book:
-            yield from self._expire(quote.instrument, quote.at_ns)
-            yield from self._at_quote(quote, before_ns)
+        if isinstance(event, CandleClosed):
+            yield from self._through(event.candle, seen_at_ns > event.candle.open_time_ns)
+        else:
+            yield from self._expire(of.instrument, event.at_ns)
+            yield from self._at_quote(event.quote, seen_at_ns)
 
-    def _through(self, candle: Candle) -> Iterator[VenueReport]:
-        """A whole candle.  What has ended before it opens does not meet it."""
+    def _through(self, candle: Candle, quoted: bool) -> Iterator[VenueReport]:
+        """A whole candle.  What has ended before it opens does not meet it.
+
+        quoted: whether quotes were seen inside the candle.
+        """
         if not self._concerns(candle):
             return
         yield from self._expire(candle.instrument, candle.open_time_ns)
-        quoted = self._quoted_at.get(candle.instrument, -1) >= candle.open_time_ns
         if not quoted:
             yield from self._at_open(candle)
             yield from self._in_range(candle)
         yield from self._expire(candle.instrument, candle.close_time_ns)
 
     def _concerns(self, candle: Candle) -> bool:
-        """Whether any order could be filled or end in this candle: most candles pass by, and are asked by the million."""
+        """Whether any order could be filled or end in this candle; most candles pass by."""
         low, high, close_ns = candle.low, candle.high, candle.close_time_ns
-        for resting in self._book.values():
+        for resting in self._book.values():  # noqa: SIM110  a generator costs twice the loop, a million times
             if resting.reached(low, high) or resting.ends_by(close_ns):
                 return True
         return False
@@ -342,7 +346,7 @@ class PaperVenue:
     def _at_quote(self, quote: Quote, before_ns: int) -> Iterator[VenueReport]:
         """Orders that have arrived meet bid and ask; a quote carries no volume, so they fill whole.
 
-        before_ns: the quote before.  A limit order that rested through it makes liquidity, a new one takes.
+        before_ns: the market event before.  A limit order that rested then makes liquidity, a new one takes.
         """
         while True:
             hit = None

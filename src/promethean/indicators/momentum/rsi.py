@@ -8,7 +8,6 @@ from itertools import pairwise
 from typing import NamedTuple, TypeAlias
 
 import numpy as np
-import talib
 from numpy.typing import NDArray
 
 from promethean.domain.candles import FloatArray
@@ -49,6 +48,8 @@ def rsi(close: FloatArray, period: int = 14) -> FloatArray:
         # TA-Lib starts at 2.  With one candle in the average, U or D is the last change itself.
         change = np.diff(close, prepend=np.nan)
         return np.where(change > 0, 100.0, np.where(change < 0, 0.0, np.nan))
+    import talib  # brings pandas along: a second that only those wait who compute whole arrays
+
     values: FloatArray = talib.RSI(close, period)
     changed = close[1:] != close[:-1]
     longest = STILL_PERIODS * period

@@ -12,9 +12,8 @@ import threading
 import time
 from collections.abc import Mapping, Sequence
 from decimal import Decimal
-from pathlib import Path
 from types import TracebackType
-from typing import Protocol, Self
+from typing import Self
 
 from rich.console import Console, ConsoleOptions, Group, RenderableType, RenderResult
 from rich.live import Live
@@ -24,52 +23,15 @@ from rich.text import Text
 
 from promethean.domain.events import AccountEvent, SignalRaised
 from promethean.domain.instants import format_instant
-from promethean.domain.instruments import Instrument
 from promethean.domain.orders import OrderRole
 from promethean.engine.state import Holding, State
 from promethean.interfaces.terminal.words import FactLog, Line, Numbers, Tone, money, percent, side_word
-from promethean.strategies.catalogue import Strategy
+from promethean.runtime.watching import RunInfo
 
 REPAINTS_PER_S = 4
 FACTS_SHOWN = 12
 COUNTER_S = 5.0
 BAR_CELLS = 24
-
-
-class Run(Protocol):
-    """What is known about a run when it starts."""
-
-    @property
-    def provenance(self) -> str:
-        """Where the prices come from, in plain words."""
-
-    @property
-    def is_synthetic(self) -> bool:
-        """Whether the prices are invented."""
-
-    @property
-    def account(self) -> str:
-        """Label of the account."""
-
-    @property
-    def strategy(self) -> Strategy:
-        """What decides."""
-
-    @property
-    def instrument(self) -> Instrument:
-        """What is traded."""
-
-    @property
-    def home(self) -> Path:
-        """Where everything is kept."""
-
-    @property
-    def total(self) -> int | None:
-        """Candles of a recorded feed; None without an end."""
-
-    @property
-    def continued(self) -> bool:
-        """Whether an earlier run goes on."""
 
 
 Facts = Sequence[tuple[AccountEvent, State]]
@@ -91,7 +53,7 @@ class QuietView:
         sys.stderr.write(text + "\n")
         sys.stderr.flush()
 
-    def started(self, run: Run) -> None:
+    def started(self, run: RunInfo) -> None:
         """Nothing to show."""
 
     def told(self, facts: Facts) -> None:
@@ -115,7 +77,7 @@ class LineView(QuietView):
         self._early: list[tuple[AccountEvent, State]] = []
         self._repeated = 0
         self._said_at = 0.0
-        self._run: Run | None = None
+        self._run: RunInfo | None = None
         self._numbers: Numbers | None = None
 
     def __exit__(
@@ -127,7 +89,7 @@ class LineView(QuietView):
         """One plain sentence about what the platform does."""
         self._print(text)
 
-    def started(self, run: Run) -> None:
+    def started(self, run: RunInfo) -> None:
         """Say what runs."""
         self._run, self._numbers = run, Numbers(run.instrument)
         self._said_at = time.monotonic()
@@ -188,17 +150,13 @@ class LineView(QuietView):
 
 
 class LivingView(QuietView):
-    """For people at a terminal: one picture that stays in its place.
+    """For people at a terminal: one picture that stays in its place."""
 
-    limits: values by limit code, to show how much is used.
-    """
-
-    def __init__(self, console: Console, limits: Mapping[str, Decimal]) -> None:
+    def __init__(self, console: Console) -> None:
         self._console = console
-        self._limits = limits
         self._log = FactLog()
         self._lock = threading.Lock()
-        self._run: Run | None = None
+        self._run: RunInfo | None = None
         self._numbers: Numbers | None = None
         self._state: State | None = None
         self._candles = 0
@@ -221,7 +179,7 @@ class LivingView(QuietView):
         """One plain sentence, above the picture."""
         self._console.print(Text(text))
 
-    def started(self, run: Run) -> None:
+    def started(self, run: RunInfo) -> None:
         """What runs; from now on there is something to show."""
         with self._lock:
             self._run, self._numbers = run, Numbers(run.instrument)
@@ -258,7 +216,7 @@ class LivingView(QuietView):
         parts.append(_Facts(lines))
         return Group(*parts)
 
-    def _figures(self, run: Run, numbers: Numbers, state: State) -> RenderableType:
+    def _figures(self, run: RunInfo, numbers: Numbers, state: State) -> RenderableType:
         table = Table.grid(padding=(0, 2), expand=False)
         table.add_column(style="dim", min_width=8, no_wrap=True)
         table.add_column(overflow="ellipsis", no_wrap=True)
@@ -268,7 +226,7 @@ class LivingView(QuietView):
             ("Position", _position(numbers, state)),
             ("Exits", _exits(numbers, state)),
             ("Equity", _equity(numbers, state)),
-            ("Limits", _limits(state, self._limits)),
+            ("Limits", _limits(state, run.limits.record())),
             ("Trades", _trades(numbers, state)),
         ):
             table.add_row(name, value)
@@ -318,7 +276,7 @@ def fact_text(line: Line) -> Text:
 # ---------------------------------------------------------------- the parts of the picture
 
 
-def _header(run: Run) -> RenderableType:
+def _header(run: RunInfo) -> RenderableType:
     top = Text(no_wrap=True, overflow="ellipsis")
     top.append("PROMETHEAN", style="bold").append("  ")
     top.append(" PAPER ", style="bold reverse").append("  ")
@@ -337,7 +295,7 @@ def _sentence(text: str) -> str:
     return text[:1].upper() + text[1:]
 
 
-def _candle(run: Run, numbers: Numbers, state: State) -> Text:
+def _candle(run: RunInfo, numbers: Numbers, state: State) -> Text:
     series = state.view.candles(run.instrument.id, run.strategy.timeframe).tail(1)
     if not len(series):
         return Text("none closed yet", style="dim")
@@ -352,7 +310,7 @@ def _candle(run: Run, numbers: Numbers, state: State) -> Text:
     return text
 
 
-def _reading(run: Run, state: State) -> Text:
+def _reading(run: RunInfo, state: State) -> Text:
     text = Text()
     for name, value in run.strategy.reading(state.view).items():
         shown = "not known yet" if math.isnan(value) else f"{value:,.2f}"

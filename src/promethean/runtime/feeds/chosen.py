@@ -97,7 +97,8 @@ async def live_feed(
     if not await venue_reachable(url):
         say(f"No network: {wanted.exchange} cannot be reached.")
         return None
-    data = PublicMarketData(wanted.exchange, market_type=wanted.market_type, base_url=base_url)
+    market_type, now_ns = wanted.market_type, clock.now_ns
+    data = PublicMarketData(wanted.exchange, market_type=market_type, base_url=base_url, now_ns=now_ns)
     known = None if known_open_ns is None else {wanted.instrument: known_open_ns}
     jitter = random.Random()  # noqa: S311  spreads reconnects, guards nothing
     try:

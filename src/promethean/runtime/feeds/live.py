@@ -116,6 +116,8 @@ class _Inbox:
         found: list[MarketEvent] = []
         while len(found) < BATCH_ITEMS and not self._candles.empty():
             found.append(self._candles.get_nowait())
+        if not self._candles.empty():
+            return found  # a quote must not make the older candles behind it look like news
         for instrument in list(self._quotes):
             if now_ns - self._taken_ns.get(instrument, 0) >= QUOTE_EVERY_NS:
                 self._taken_ns[instrument] = now_ns
@@ -373,7 +375,10 @@ class LiveFeed:
         track = self._tracks[instrument]
         async for quote in self._market_data.watch_quotes(instrument):
             self._note(track, "quote", _content(quote))
-            self._inbox.put_quote(QuoteObserved(quote, self._clock.now_ns()))
+            # While candles are asked for, quotes wait: one that came first would lend its price and its time to candles
+            # that closed long ago, and an entry on them would pass for fresh.
+            async with track.lock:
+                self._inbox.put_quote(QuoteObserved(quote, self._clock.now_ns()))
 
     def _note(self, track: _Track, kind: str, content: Hashable) -> None:
         """A repeated message is no sign of life."""
