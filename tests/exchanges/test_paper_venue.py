@@ -462,8 +462,9 @@ def test_a_limit_waits_until_the_other_side_comes_to_it() -> None:
     assert (report.fill.price, report.fill.maker) == (D(99), True)
 
 
-def test_a_limit_that_the_first_quote_after_its_arrival_fills_is_a_taker() -> None:
-    floor = Floor(PaperTerms(D("0.0002"), D("0.001"), D(0), latency_ms=100))
+@pytest.mark.parametrize("latency_ms", [0, 100])
+def test_a_limit_that_the_first_quote_after_its_arrival_fills_is_a_taker(latency_ms: int) -> None:
+    floor = Floor(PaperTerms(D("0.0002"), D("0.001"), D(0), latency_ms=latency_ms))
     floor.see(quote(0, 1, 99.9, 100))
     floor.send(order(Side.BUY, "1", LIMIT, price="101", sent_at_ns=T0 + NS_PER_S))
     (report,) = floor.see(quote(0, 2, 99.9, 100))

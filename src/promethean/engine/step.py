@@ -86,6 +86,8 @@ class _Flow:
 def _on_market(flow: _Flow, event: MarketEvent) -> None:
     _start_day(flow)
     _watch_breaker(flow)
+    if flow.state.account.holdings:
+        _repair_stops(flow)
     for seat in flow.desk.seats:
         signals = seat.strategy.on_event(event, flow.state.view)
         if not signals or (len(signals) == 1 and _changes_nothing(flow, seat, signals[0])):
@@ -416,6 +418,30 @@ def _protect(flow: _Flow, seat: Seat, holding: Holding, filled: Order) -> None:
     for order in standing.values():
         if not filled.intent.reduce_only:
             _cancel(flow, order, "moved with the position")
+
+
+def _repair_stops(flow: _Flow) -> None:
+    """A position that has neither a stop nor a way out under way gets its stop again, at every event until it rests."""
+    for seat in flow.desk.seats:
+        slot = (seat.strategy.id, seat.instrument.id)
+        account = flow.state.account
+        holding = account.holdings.get(slot)
+        if holding is None or holding.protection is None:
+            continue
+        if any(_slot(order) == slot and _is_way_out(order) for order in account.orders.values()):
+            continue
+        leg = protective_legs(holding.position, holding.protection, holding.tiers_done, seat.instrument)[0]
+        intent = _leg_intent(flow, seat, holding, leg)
+        situation = _situation(flow.state, seat, intent)
+        verdict = check(intent, situation, seat.limits)
+        if not (isinstance(verdict, Refused) and _is_repeated(flow, slot, verdict)):
+            _answer(flow, intent, verdict, situation)
+
+
+def _is_way_out(order: Order) -> bool:
+    """A stop that is to stay, or a market order that closes."""
+    intent = order.intent
+    return intent.reduce_only and intent.role is not OrderRole.TARGET and not order.cancel_requested
 
 
 def _fits(order: Order, leg: Leg) -> bool:

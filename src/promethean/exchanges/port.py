@@ -72,8 +72,19 @@ class Venue(Protocol):
 class SimulatedVenue(Venue, Protocol):
     """A venue whose matching is ours: it sees each market event before the accounts do."""
 
-    def restore(self, orders: Iterable[Order], positions: Mapping[InstrumentId, Decimal], cash: Decimal) -> None:
-        """Rebuild what the venue holds from the account's facts: after every start."""
+    def restore(
+        self,
+        orders: Iterable[Order],
+        positions: Mapping[InstrumentId, Decimal],
+        cash: Decimal,
+        costs: Mapping[InstrumentId, Decimal],
+        seen_at_ns: Mapping[InstrumentId, int],
+    ) -> None:
+        """Rebuild what the venue holds from the account's facts: after every start.
+
+        positions: base units held, signed.  cash, costs: quote units free, and put into each position.
+        seen_at_ns: the last market event of each instrument that the account has handled.
+        """
         ...
 
     def advance(self, event: MarketEvent) -> Iterator[VenueReport]:

@@ -154,6 +154,7 @@ class AccountRunner:
             self.state = absorb(self.state, record.event())
         assert self.state.account.sequence == head, "a state is the sum of its journal"
         self._budget = budget_use(self.state.account)
+        self._unknown = True  # the last process may have left one; the first market event looks
         if head == 0:
             opening = self.opening
             self._step(
@@ -166,7 +167,7 @@ class AccountRunner:
         account = self.state.account
         in_flight = [order for order in account.orders.values() if order.status is OrderStatus.SENDING]
         unresolved = [order for order in account.orders.values() if order.cancel_requested]
-        self._venue.restore(account.orders.values(), _held(account), account.cash)
+        self._venue.restore(account.orders.values(), _held(account), account.cash, _costs(account), self._seen_at_ns())
         lineage = Lineage(secrets.token_hex(8))
         self._step(RunnerStarted(self._time(), lineage, self._lease.epoch, self._build, self._config_hash))
         for order in account.orders.values():
@@ -320,7 +321,8 @@ class AccountRunner:
 
     def _claim(self, plan: OrderPlanned) -> None:
         now_ns = self._time()
-        if now_ns - plan.intent.decided_at_ns > DECISION_AGE_MAX_NS:
+        is_old = now_ns - plan.intent.decided_at_ns > DECISION_AGE_MAX_NS
+        if is_old and not plan.intent.reduce_only:  # a late stop is better than none
             self._step(OrderDropped(now_ns, plan.order_id, "decision_too_old"))
         else:
             self._step(OrderClaimed(now_ns, plan.order_id, self._lease.epoch, now_ns + VALIDITY_NS))
@@ -376,6 +378,10 @@ class AccountRunner:
     def _time(self) -> int:
         return self._now(self.state) or self.opening.at_ns
 
+    def _seen_at_ns(self) -> dict[InstrumentId, int]:
+        marks = {instrument: self.state.view.mark(instrument) for instrument in self._desk.instruments()}
+        return {instrument: mark.at_ns for instrument, mark in marks.items() if mark is not None}
+
     def _seen(self) -> Seen:
         assert self._market is not None, "an account is started before anything happens to it"
         return Seen(self._market, self._sequence)
@@ -396,6 +402,14 @@ def _held(account: Account) -> dict[InstrumentId, Decimal]:
         position = holding.position
         held[position.instrument] = held.get(position.instrument, Decimal(0)) + position.quantity
     return {instrument: quantity for instrument, quantity in held.items() if quantity}
+
+
+def _costs(account: Account) -> dict[InstrumentId, Decimal]:
+    costs: dict[InstrumentId, Decimal] = {}
+    for holding in account.holdings.values():
+        position = holding.position
+        costs[position.instrument] = costs.get(position.instrument, Decimal(0)) + position.cost
+    return costs
 
 
 def _is_news(report: VenueReport, account: Account) -> bool:

@@ -149,6 +149,8 @@ class Runner:
             assert isinstance(event, MARKET_EVENTS), "a market stream holds market events"
             await self._account.on_market(event, record.sequence)
             self._handled(1, record.sequence)
+            if self._on_candles is not None and isinstance(event, CandleClosed):
+                self._on_candles([event])
 
     async def _view(self, upto: int) -> MarketView:
         """The market as the account knew it after `upto` market events: the journal's candles after the warm-up."""

@@ -137,9 +137,10 @@ class Journal:
     async def open_stream(self, stream: StreamName) -> int:
         """Get ready to append to a stream: the number of its last row, 0 for a new one."""
         if stream not in self._heads:
-            row = await self._connection.fetchrow(
-                "SELECT sequence, hash FROM events WHERE stream = $1 ORDER BY sequence DESC LIMIT 1", stream
-            )
+            with _translated("read"):
+                row = await self._connection.fetchrow(
+                    "SELECT sequence, hash FROM events WHERE stream = $1 ORDER BY sequence DESC LIMIT 1", stream
+                )
             self._heads[stream] = (row["sequence"], bytes(row["hash"])) if row is not None else (0, GENESIS)
         return self._heads[stream][0]
 
@@ -247,9 +248,10 @@ class Journal:
 
     async def offset(self, consumer: str, stream: StreamName) -> int:
         """How far a reader has come in a stream; 0 before its first row."""
-        sequence: int | None = await self._connection.fetchval(
-            "SELECT sequence FROM event_offsets WHERE consumer = $1 AND stream = $2", consumer, stream
-        )
+        with _translated("read"):
+            sequence: int | None = await self._connection.fetchval(
+                "SELECT sequence FROM event_offsets WHERE consumer = $1 AND stream = $2", consumer, stream
+            )
         return sequence or 0
 
     async def read(self, stream: StreamName, after: int = 0) -> AsyncIterator[Record]:
@@ -259,12 +261,13 @@ class Journal:
 
     async def _rows(self, stream: StreamName, after: int) -> AsyncIterator[Any]:
         while True:
-            rows = await self._connection.fetch(
-                "SELECT * FROM events WHERE stream = $1 AND sequence > $2 ORDER BY sequence LIMIT $3",
-                stream,
-                after,
-                _PAGE_ROWS,
-            )
+            with _translated("read"):
+                rows = await self._connection.fetch(
+                    "SELECT * FROM events WHERE stream = $1 AND sequence > $2 ORDER BY sequence LIMIT $3",
+                    stream,
+                    after,
+                    _PAGE_ROWS,
+                )
             for row in rows:
                 yield row
             if len(rows) < _PAGE_ROWS:
@@ -273,23 +276,28 @@ class Journal:
 
     async def newest_candle(self, stream: StreamName) -> Candle | None:
         """The last closed candle of a market stream, or None when there is none yet."""
-        row = await self._connection.fetchrow(
-            """SELECT * FROM events WHERE stream = $1 AND type = 'CandleClosed' ORDER BY sequence DESC LIMIT 1""",
-            stream,
-        )
+        with _translated("read"):
+            row = await self._connection.fetchrow(
+                """SELECT * FROM events WHERE stream = $1 AND type = 'CandleClosed' ORDER BY sequence DESC LIMIT 1""",
+                stream,
+            )
         event = _record(row).event() if row is not None else None
         return event.candle if isinstance(event, CandleClosed) else None
 
     async def has_finished(self, stream: StreamName) -> bool:
         """Whether a recorded run of this account has come to its end."""
-        found: bool = await self._connection.fetchval(
-            "SELECT EXISTS (SELECT 1 FROM events WHERE stream = $1 AND type = 'RunFinished')", stream
-        )
+        with _translated("read"):
+            found: bool = await self._connection.fetchval(
+                "SELECT EXISTS (SELECT 1 FROM events WHERE stream = $1 AND type = 'RunFinished')", stream
+            )
         return found
 
     async def streams(self) -> list[tuple[StreamName, int]]:
         """Every stream with the number of its last row."""
-        rows = await self._connection.fetch("SELECT stream, max(sequence) FROM events GROUP BY stream ORDER BY stream")
+        with _translated("read"):
+            rows = await self._connection.fetch(
+                "SELECT stream, max(sequence) FROM events GROUP BY stream ORDER BY stream"
+            )
         return [(StreamName(row[0]), row[1]) for row in rows]
 
     async def verify(self, stream: StreamName) -> int:
@@ -328,14 +336,15 @@ class Journal:
 
     async def _digest_in_place(self, digest: hashlib._Hash, upto: Seen) -> None:
         for after in range(0, upto.sequence, _PAGE_ROWS):
-            page = await self._connection.fetchval(
-                """SELECT sha256(convert_to(string_agg(type || happened_at_ns || payload::text, '' ORDER BY sequence),
-                                            'UTF8'))
-                   FROM events WHERE stream = $1 AND sequence > $2 AND sequence <= $3""",
-                upto.stream,
-                after,
-                min(after + _PAGE_ROWS, upto.sequence),
-            )
+            with _translated("read"):
+                page = await self._connection.fetchval(
+                    """SELECT sha256(convert_to(
+                           string_agg(type || happened_at_ns || payload::text, '' ORDER BY sequence), 'UTF8'))
+                       FROM events WHERE stream = $1 AND sequence > $2 AND sequence <= $3""",
+                    upto.stream,
+                    after,
+                    min(after + _PAGE_ROWS, upto.sequence),
+                )
             digest.update(bytes(page))
 
     async def _digest(self, digest: hashlib._Hash, stream: StreamName, upto: int | None) -> None:
@@ -350,18 +359,19 @@ class Journal:
 
     async def take_lease(self, account: AccountId, user: UserId, holder: str, build: str, config_hash: str) -> Lease:
         """Become the one writer of an account: raises the fencing epoch, so the writer before can write no more."""
-        epoch = await self._connection.fetchval(
-            """INSERT INTO account_leases (exchange_account_id, epoch, holder, build_hash, config_hash, expires_at)
-               VALUES ($1, 1, $2, $3, $4, now() + interval '30 s')
-               ON CONFLICT (exchange_account_id) DO UPDATE SET epoch = account_leases.epoch + 1,
-                   holder = EXCLUDED.holder, build_hash = EXCLUDED.build_hash, config_hash = EXCLUDED.config_hash,
-                   expires_at = EXCLUDED.expires_at
-               RETURNING epoch""",
-            account,
-            holder,
-            build,
-            config_hash,
-        )
+        with _translated("write"):
+            epoch = await self._connection.fetchval(
+                """INSERT INTO account_leases (exchange_account_id, epoch, holder, build_hash, config_hash, expires_at)
+                   VALUES ($1, 1, $2, $3, $4, now() + interval '30 s')
+                   ON CONFLICT (exchange_account_id) DO UPDATE SET epoch = account_leases.epoch + 1,
+                       holder = EXCLUDED.holder, build_hash = EXCLUDED.build_hash, config_hash = EXCLUDED.config_hash,
+                       expires_at = EXCLUDED.expires_at
+                   RETURNING epoch""",
+                account,
+                holder,
+                build,
+                config_hash,
+            )
         return Lease(account, user, epoch)
 
 
@@ -401,13 +411,14 @@ def _guarded_statement(shape: Shape) -> str:
 
 
 @contextmanager
-def _translated() -> Iterator[None]:
+def _translated(doing: str = "commit") -> Iterator[None]:
     import asyncpg
 
     try:
         yield
-    except (asyncpg.PostgresError, asyncpg.InterfaceError, OSError) as error:
-        raise StoreError(f"the journal cannot commit: {error}") from error
+    except (asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError, OSError) as error:
+        # The internal one is what a connection says that the server closed between two statements.
+        raise StoreError(f"the journal cannot {doing}: {error}") from error
 
 
 def _record(row: Any) -> Record:

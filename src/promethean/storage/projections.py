@@ -100,7 +100,7 @@ def rows_text(rows: list[dict[str, Any]]) -> str:
 def _column_text(value: Any) -> str:
     match value:
         case Decimal():
-            return plain(value)
+            return str(value)
         case datetime():
             return value.isoformat()
         case _:

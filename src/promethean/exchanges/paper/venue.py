@@ -135,6 +135,7 @@ class PaperVenue:
             for instrument, quantity in positions.items()
             if quantity
         }
+        self._seen_at_ns = dict(seen_at_ns)
         self._book.clear()
         for order in sorted(orders, key=lambda order: order.sent_at_ns or 0):
             if order.status is OrderStatus.SENDING:
@@ -363,7 +364,7 @@ class PaperVenue:
             if hit is None:
                 return
             resting, price = hit
-            maker = resting.order.intent.type is OrderType.LIMIT and resting.arrives_at_ns <= before_ns
+            maker = resting.order.intent.type is OrderType.LIMIT and resting.arrives_at_ns < before_ns
             yield self._fill(resting, price, maker, None, quote.at_ns)
 
     def _fill(self, resting: _Resting, price: float, maker: bool, candle: Candle | None, at_ns: int) -> OrderFilled:
