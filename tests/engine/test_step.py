@@ -453,6 +453,17 @@ def test_a_position_whose_stop_is_refused_is_closed_at_market() -> None:
     assert [fact for fact in hand.fill(close, "99.90") if isinstance(fact, PositionClosed)]
 
 
+def test_a_position_whose_stop_and_close_are_both_refused_gets_its_stop_at_the_next_candle() -> None:
+    hand, entry = entered(tiers=())
+    (stop,) = planned(hand.fill(entry, "100"))
+    (close,) = planned(hand.reject(stop))
+    assert planned(hand.reject(close)) == []
+    (again,) = planned(hand.see(candle(9, 100)))
+    assert (again.intent.role, again.intent.type) == (OrderRole.STOP, OrderType.STOP_MARKET)
+    assert (again.intent.quantity, again.intent.stop_price) == (stop.intent.quantity, stop.intent.stop_price)
+    assert planned(hand.see(candle(10, 100))) == []
+
+
 def test_a_refused_replacement_leaves_the_position_behind_the_old_larger_stop() -> None:
     hand, _, (stop, first, *_) = holding()
     (smaller,) = planned(hand.fill(first, "102"))
