@@ -79,6 +79,7 @@ class LatchFiles:
         self._folder = folder
         self.clock_ns = clock_ns
         self._seen: dict[Path, tuple[tuple[int, int, int], _Record]] = {}
+        self._paths: dict[tuple[LatchScope, str], Path] = {}
         try:
             folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         except OSError as error:
@@ -166,6 +167,13 @@ class LatchFiles:
                                   f"{record.latch.reason}; look at it, then ask for a new nonce")  # fmt: skip
             self._write(_Record(latch, lifted_by=by, lifted_at_ns=self.clock_ns()))
 
+    def _path(self, scope: LatchScope, scope_id: str) -> Path:
+        """Where a latch lies; kept, as every order that is sent asks for it."""
+        path = self._paths.get((scope, scope_id))
+        if path is None:
+            path = self._paths[scope, scope_id] = self._folder / _file_name(scope, scope_id)
+        return path
+
     def _set_latch(self, scope: LatchScope, scope_id: str) -> _Record:
         record = self._record(scope, scope_id)
         if record is None or record.in_force is None:
@@ -173,7 +181,7 @@ class LatchFiles:
         return record
 
     def _record(self, scope: LatchScope, scope_id: str) -> _Record | None:
-        path = self._folder / _file_name(scope, scope_id)
+        path = self._path(scope, scope_id)
         try:
             status = path.stat()
             version = (status.st_mtime_ns, status.st_ino, status.st_size)
