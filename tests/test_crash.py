@@ -12,7 +12,7 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -95,10 +95,8 @@ def kill(process: subprocess.Popen[str]) -> bool:
 
 
 def kill_after(process: subprocess.Popen[str], seconds: float) -> bool:
-    try:
+    with suppress(subprocess.TimeoutExpired):
         process.wait(seconds)
-    except subprocess.TimeoutExpired:
-        pass  # the moment has come
     return kill(process)
 
 
@@ -132,7 +130,8 @@ def kill_at_row(process: subprocess.Popen[str], home: Path, row: int) -> bool:
 
 async def journal_rows(connection: Any) -> int:
     found: int = await connection.fetchval(
-        "SELECT coalesce(sum(rows), 0)::bigint FROM (SELECT max(sequence) AS rows FROM events GROUP BY stream) AS streams"
+        "SELECT coalesce(sum(rows), 0)::bigint FROM "
+        "(SELECT max(sequence) AS rows FROM events GROUP BY stream) AS streams"
     )
     return found
 

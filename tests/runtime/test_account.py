@@ -43,6 +43,7 @@ from promethean.engine.desk import Desk
 from promethean.exchanges.paper.venue import PaperVenue
 from promethean.runtime.account import Halt
 from promethean.runtime.feeds.columns import CandleColumns
+from promethean.runtime.feeds.port import FeedItem
 from promethean.storage.journal import BudgetChange, Journal, account_stream, market_stream
 from promethean.storage.latches import Latch, persist
 from promethean.storage.projections import Rows, budget_use
@@ -63,7 +64,9 @@ def flat(rows: int = 60, **closes: float) -> Market:
     opened = np.concatenate([[100.0], close[:-1]])
     instants = T0 + np.arange(rows, dtype=np.int64) * MINUTE_NS
     volume = np.full(rows, 1e6)
-    return Market(CandleColumns(instants, opened, np.maximum(opened, close), np.minimum(opened, close), close, volume), BTC)
+    return Market(
+        CandleColumns(instants, opened, np.maximum(opened, close), np.minimum(opened, close), close, volume), BTC
+    )
 
 
 class SpyVenue(PaperVenue):
@@ -92,7 +95,7 @@ class SpyVenue(PaperVenue):
 class Stage:
     """A started process that is moved candle by candle."""
 
-    def __init__(self, process: Process, items: Sequence[tuple[MarketEvent, int]], facts: list[AccountEvent]) -> None:
+    def __init__(self, process: Process, items: Sequence[FeedItem], facts: list[AccountEvent]) -> None:
         self.process = process
         self.items = items
         self.facts = facts
@@ -100,8 +103,8 @@ class Stage:
 
     async def to(self, minute: int) -> None:
         """Handle every candle up to the one of a minute, and commit."""
-        for event, sequence in self.items[self.next : minute + 1]:
-            await self.process.account.on_market(event, sequence)
+        for item in self.items[self.next : minute + 1]:
+            await self.process.account.on_market(item.event, item.sequence)
         self.next = minute + 1
         await self.process.account.commit()
 
@@ -129,7 +132,7 @@ async def staged(site: Site, **how: Any) -> Any:
     async with AsyncExitStack() as closing:
         process = await site.start(closing, told=listen, **how)
         await process.runner.start()
-        items = [(item.event, item.sequence) async for batch in site.market.feed().batches(0) for item in batch]
+        items = [item async for batch in site.market.feed().batches(0) for item in batch]
         yield Stage(process, items, facts)
 
 
@@ -158,7 +161,7 @@ async def what_happened(site: Site) -> list[tuple[str, str]]:
     return [(row["type"], told(json.loads(row["payload"])["event"])) for row in rows]
 
 
-async def budget(site: Site) -> tuple[Decimal, Decimal]:
+async def budget(site: Site) -> tuple[Any, Any]:
     [row] = await ask(site, "SELECT reserved, used FROM budgets WHERE id = $1", site.budget)
     return row["reserved"], row["used"]
 
@@ -240,7 +243,7 @@ def test_an_order_whose_reply_was_lost_is_found_and_not_sent_again(play: Play) -
 @pytest.mark.scenario("A1")
 def test_an_order_that_never_arrived_blocks_new_risk_until_three_timely_reads_show_nothing(play: Play) -> None:
     async def story(town: Town) -> None:
-        script = {minute: BUY for minute in range(2, 12)}
+        script = dict.fromkeys(range(2, 12), BUY)
         site = await town.site(flat(), desk=scripted(script))
         venue = SpyVenue()
         venue.lose["request"] = 1
@@ -331,7 +334,7 @@ def test_an_order_that_finds_no_room_in_the_budget_is_dropped(play: Play) -> Non
 @pytest.mark.scenario("I7")
 def test_a_kill_cancels_entries_closes_positions_and_blocks_until_it_is_lifted(play: Play) -> None:
     async def story(town: Town) -> None:
-        script = {minute: BUY for minute in range(2, 30)}
+        script = dict.fromkeys(range(2, 30), BUY)
         site = await town.site(flat(), desk=scripted(script))
         venue, halts = SpyVenue(), list[Halt]()
         async with staged(site, venue=venue, halts=lambda: tuple(halts)) as stage:
@@ -488,6 +491,22 @@ def test_a_start_tells_a_venue_that_holds_more_than_the_journal_and_takes_no_new
 
     play(story)
     assert "the venue holds other orders or positions" in caplog.text
+
+
+def test_a_refusal_that_was_told_before_a_start_is_not_told_again_after_it(play: Play) -> None:
+    """A start is no news about the market; told twice, the journal would differ from that of an undisturbed run."""
+
+    async def story(town: Town) -> None:
+        limits = replace(builders.LIMITS, order_notional_max=Decimal(500))
+        site = await town.site(flat(), desk=scripted(dict.fromkeys(range(2, 12), BUY), limits=limits))
+        refusals = []
+        for minute in (4, 6, 9):
+            async with staged(site) as stage:
+                await stage.to(minute)
+                refusals += stage.told(IntentRefused)
+        assert [fact.refused.code for fact in refusals] == ["order_notional"]
+
+    play(story)
 
 
 # ---------------------------------------------------------------- time

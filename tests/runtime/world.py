@@ -1,4 +1,4 @@
-"""The real runner on a real database, for tests: markets, starts of the platform, and processes that end at a commit."""
+"""The real runner on a real database: markets, starts of the platform, and processes that end at a commit."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ import numpy as np
 
 from promethean.app import account_limits, load_strategy, make_desk, register_everything
 from promethean.config import load_settings
-from promethean.domain.events import START_RECORDS
+from promethean.domain.events import START_RECORDS, CandleClosed
 from promethean.domain.ids import AccountId, StrategyId, UserId
 from promethean.domain.instants import DAY_NS, NS_PER_S
 from promethean.domain.instruments import Instrument, MarketType
@@ -160,6 +160,8 @@ class Site:
         venue: Any = None,
         halts: Callable[[], Sequence[Halt]] = tuple,
         told: Told | None = None,
+        feed: Any = None,
+        on_candles: Callable[[Sequence[CandleClosed]], None] | None = None,
         now: Callable[[State], int] = lambda state: state.now_ns,
         wall_ns: Callable[[], int] | None = None,
     ) -> Process:
@@ -169,7 +171,7 @@ class Site:
         closing.push_async_callback(journal.close)
         market = CountedJournal(await self.database.raw(), commits)
         closing.push_async_callback(market.close)
-        feed = self.market.feed()
+        feed = feed if feed is not None else self.market.feed()
         instruments = {self.market.instrument.id: self.market.instrument}
         venue = venue if venue is not None else PaperVenue(instruments, self.terms, BALANCE)
         seat = self.desk.seats[0]
@@ -190,7 +192,7 @@ class Site:
             halts=halts,
             told=told,
         )
-        runner = Runner(feed, journal, market, account, history=seat.strategy.window + 1)
+        runner = Runner(feed, journal, market, account, history=seat.strategy.window + 1, on_candles=on_candles)
         return Process(self, runner, account, journal, market, venue, commits)
 
     async def run(self, **how: Any) -> Process:

@@ -93,7 +93,7 @@ def candles(draw: st.DrawFn) -> Candle:
 @st.composite
 def intents(draw: st.DrawFn) -> Intent:
     kind, until = draw(st.sampled_from(OrderType)), draw(st.sampled_from(TimeInForce))
-    return draw(
+    intent: Intent = draw(
         objects(
             Intent,
             type=st.just(kind),
@@ -103,13 +103,15 @@ def intents(draw: st.DrawFn) -> Intent:
             expires_at_ns=INSTANTS if until is TimeInForce.GTD else st.none(),
         )
     )
+    return intent
 
 
 @st.composite
 def signals(draw: st.DrawFn) -> Signal:
     kind = draw(st.sampled_from(SignalType))
     share = st.floats(1e-9, 1) if kind is SignalType.PARTIAL_CLOSE else st.none()
-    return draw(objects(Signal, type=st.just(kind), close_percentage=share, confidence=st.floats(0, 1)))
+    signal: Signal = draw(objects(Signal, type=st.just(kind), close_percentage=share, confidence=st.floats(0, 1)))
+    return signal
 
 
 def protections() -> st.SearchStrategy[Protection]:
@@ -129,14 +131,15 @@ _SPECIAL: dict[Any, Callable[[], st.SearchStrategy[Any]]] = {
     Protection: protections,
     Quote: quotes,
 }
-EVENTS: st.SearchStrategy[Event] = st.one_of([values(kind) for kind in EVENT_TYPES.values()])
+KINDS: Mapping[str, Any] = EVENT_TYPES
+EVENTS: st.SearchStrategy[Event] = st.one_of([values(kind) for kind in KINDS.values()])
 
 
 @pytest.mark.parametrize("name", sorted(EVENT_TYPES))
 @settings(max_examples=25)
 @given(st.data())
 def test_every_event_reads_back_as_the_same_value(name: str, data: st.DataObject) -> None:
-    event = data.draw(values(EVENT_TYPES[name]))
+    event = data.draw(values(KINDS[name]))
     assert decode(name, json.loads(encode(event))) == event
 
 

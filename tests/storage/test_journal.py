@@ -484,7 +484,7 @@ def test_two_writers_of_one_epoch_cannot_write_the_same_row(office: Play) -> Non
 # ---------------------------------------------------------------- budget and kill latch
 
 
-async def budget_of(at: Office, account: AccountId) -> tuple[Decimal, Decimal]:
+async def budget_of(at: Office, account: AccountId) -> tuple[Any, Any]:
     connection = await at.database.raw()
     try:
         row = await connection.fetchrow("SELECT reserved, used FROM budgets WHERE scope_id = $1", account)
@@ -605,8 +605,8 @@ def hashes(office: Play, *histories: Sequence[Event], repeatable: bool = True) -
 def test_the_journal_hash_leaves_out_what_differs_between_two_starts(office: Play, repeatable: bool) -> None:
     dropped = [OrderDropped(5, OrderId(name), "restart") for name in ("one", "two")]
     unknown = OrderOutcomeUnknown(4, OrderId("one"), "killed")
-    once = [opened(), started("a"), Reconciled(1, 0, 0), dropped[0]]
-    twice = [opened("q"), started("b"), started("c", 2), Reconciled(1, 3, 0), unknown, dropped[1]]
+    once: list[Event] = [opened(), started("a"), Reconciled(1, 0, 0), dropped[0]]
+    twice: list[Event] = [opened("q"), started("b"), started("c", 2), Reconciled(1, 3, 0), unknown, dropped[1]]
     one, two = hashes(office, once, twice, repeatable=repeatable)
     assert one == two
 

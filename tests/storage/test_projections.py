@@ -281,7 +281,15 @@ def test_an_account_that_was_killed_and_started_again_has_the_same_tables(run: R
         return await keep_books(site)
 
     books: Books = run(story)
-    for check in (check_orders, check_fills, check_positions, check_ledger, check_budget, check_decisions, check_evidence):
+    for check in (
+        check_orders,
+        check_fills,
+        check_positions,
+        check_ledger,
+        check_budget,
+        check_decisions,
+        check_evidence,
+    ):
         check(books)
 
 

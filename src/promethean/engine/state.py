@@ -13,6 +13,7 @@ from typing import Any
 
 from promethean.domain.accounts import AccountMode
 from promethean.domain.events import (
+    START_RECORDS,
     AccountOpened,
     BreakerTripped,
     CancelRequested,
@@ -102,7 +103,7 @@ class Account:
     reconciled: whether orders and positions agree with the venue's since the last start.
     orders:   the ones that are not terminal.  ended: the last ones that ended, for fills that come late or again.
     holdings: open positions, per strategy and instrument.  stopped_at: when a stop last closed a position there.
-    refused:  the last refusal: whose it was, its code, and its row; gone stale with the next fact of another kind.
+    refused:  the last refusal, whose it was and its code; None once anything else has happened.
     """
 
     id: AccountId
@@ -122,7 +123,7 @@ class Account:
     ended: Mapping[OrderId, Order] = field(default_factory=_empty)
     holdings: Mapping[Slot, Holding] = field(default_factory=_empty)
     stopped_at: Mapping[Slot, int] = field(default_factory=_empty)
-    refused: tuple[Slot, str, int] | None = None
+    refused: tuple[Slot, str] | None = None
     totals: Totals = Totals()
 
 
@@ -170,6 +171,8 @@ def absorb(state: State, event: Event) -> State:
     if type(event) is QuoteObserved:
         return State(state.account, state.view.with_quote(event.quote), max(event.quote.at_ns, state.now_ns))
     changes = _CHANGES[type(event)](state.account, event)
+    if state.account.refused is not None and type(event) not in _NOTHING_NEW:
+        changes["refused"] = None
     account = replace(state.account, sequence=state.account.sequence + 1, **changes)
     return State(account, state.view, max(state.now_ns, event.at_ns))
 
@@ -177,6 +180,7 @@ def absorb(state: State, event: Event) -> State:
 # ---------------------------------------------------------------- for each kind of fact: the fields it changes
 
 Changes = dict[str, Any]
+_NOTHING_NEW = frozenset({SignalRaised, IntentRefused, *START_RECORDS})  # a start changes nothing that was refused for
 
 
 def _account_opened(account: Account, event: AccountOpened) -> Changes:
@@ -235,7 +239,7 @@ def _signal_raised(account: Account, event: SignalRaised) -> Changes:
 def _intent_refused(account: Account, event: IntentRefused) -> Changes:
     slot = event.intent.strategy, event.intent.instrument
     totals = replace(account.totals, refusals=account.totals.refusals + 1)
-    return {"totals": totals, "refused": (slot, event.refused.code, account.sequence + 1)}
+    return {"totals": totals, "refused": (slot, event.refused.code)}
 
 
 def _order_planned(account: Account, event: OrderPlanned) -> Changes:

@@ -26,7 +26,7 @@ from promethean.domain.events import (
     SignalRaised,
 )
 from promethean.domain.ids import client_order_id, order_id
-from promethean.domain.instants import day_of
+from promethean.domain.instants import NS_PER_MS, NS_PER_S, day_of
 from promethean.domain.market import Side
 from promethean.domain.money import plain
 from promethean.domain.orders import Intent, Order, OrderRole, OrderStatus, OrderType, TimeInForce
@@ -85,8 +85,9 @@ class _Flow:
 
 def _on_market(flow: _Flow, event: MarketEvent) -> None:
     _start_day(flow)
-    _watch_breaker(flow)
-    if flow.state.account.holdings:
+    account = flow.state.account
+    if account.holdings or account.day is None or account.day.losing_streak:
+        _watch_breaker(flow)  # flat and without a loss today there is nothing that could trip it
         _repair_stops(flow)
     for seat in flow.desk.seats:
         signals = seat.strategy.on_event(event, flow.state.view)
@@ -225,19 +226,28 @@ def _act(flow: _Flow, seat: Seat, decision: Decision) -> None:
         return
     if (side is Side.SELL and not seat.can_short) or _has(flow, seat, OrderRole.ENTRY):
         return
-    intent, too_small = _entry(flow, seat, side, decision)
+    intent, refused = _entry(flow, seat, side, decision)
+    refused = _too_old(flow.state, seat, decision.signal) or refused
     situation = _situation(flow.state, seat, intent)
-    verdict = too_small if too_small is not None else check(intent, situation, seat.limits)
+    verdict = refused if refused is not None else check(intent, situation, seat.limits)
     if isinstance(verdict, Refused) and _is_repeated(flow, slot, verdict):
         return
     flow.emit(SignalRaised(decision.signal))
     _answer(flow, intent, verdict, situation)
 
 
+def _too_old(state: State, seat: Seat, signal: Signal) -> Refused | None:
+    """A signal that comes late is not acted on, however fresh the price has become since."""
+    limit_s = seat.limits.price_fresh_s
+    age_ns = state.now_ns - signal.at_ns
+    if limit_s is None or age_ns <= limit_s * NS_PER_S:
+        return None  # a missing limit refuses in the check itself
+    return Refused("price_fresh", f"signal {age_ns // NS_PER_MS} ms old", f"{plain(limit_s)} s", age_ns // NS_PER_MS)
+
+
 def _is_repeated(flow: _Flow, slot: Slot, refused: Refused) -> bool:
     """Whether this refusal was told already and nothing has happened since: a hundred candles, one line."""
-    account = flow.state.account
-    return account.refused == (slot, refused.code, account.sequence)
+    return flow.state.account.refused == (slot, refused.code)
 
 
 def _has(flow: _Flow, seat: Seat, role: OrderRole) -> bool:

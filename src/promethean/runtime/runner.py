@@ -24,7 +24,7 @@ class Runner:
 
     journal: of the account; market: a second one, with a connection of its own, that writes the market's streams.
     history: trailing candles that are read back from the journal at a start.
-    tick:    is given the account's state and the number of market events handled, after every batch.
+    tick:    is given the account's state and the number of candles it has handled, after every batch.
     on_candles: is given the closed candles of each batch, for the market store; None when nobody stores them.
     """
 
@@ -51,6 +51,7 @@ class Runner:
         self._stream = market_stream(feed.name, self._instrument)
         self.handled = 0  # market events since this start
         self.sequence = 0  # the last market event the account has handled
+        self.candles = 0  # closed ones among all that the account has handled
 
     def stop(self) -> None:
         """End after the batch at hand; no new risk is taken from this moment on."""
@@ -63,6 +64,7 @@ class Runner:
         self.sequence = await self._journal.offset(account_stream(account), self._stream)
         if self.sequence == 0 and not self._feed.is_repeatable:
             self.sequence = self._head  # a new account begins with the present
+        self.candles = await self._journal.candles(self._stream, self.sequence)
         view = await self._view(self.sequence)
         await self._account.start(view, Seen(self._stream, self.sequence))
 
@@ -80,15 +82,15 @@ class Runner:
         reader = asyncio.create_task(self._read(arrived), name=f"feed:{self._feed.name}")
         try:
             while (batch := await self._next(arrived, reader)) is not None:
-                for item in batch:
-                    await self._account.on_market(item.event, item.sequence)
-                self._handled(len(batch), batch[-1].sequence)
+                for sequence, event in batch:
+                    await self._account.on_market(event, sequence)
+                self._handled(batch)
                 if self._on_candles is not None:
                     self._on_candles([item.event for item in batch if isinstance(item.event, CandleClosed)])
                 await self._account.look_around()
                 await self._account.commit()
                 if self._tick is not None:
-                    self._tick(self._account.state, self.sequence)
+                    self._tick(self._account.state, self.candles)
         finally:
             reader.cancel()
             await asyncio.gather(reader, return_exceptions=True)
@@ -102,10 +104,10 @@ class Runner:
         """Journal what the feed brings, one batch ahead of the account: it never sees an event that is not written."""
         group: list[FeedItem] = []
         async for batch in self._feed.batches(self.sequence):
-            for item in batch:
-                if item.sequence > self._head:
-                    self._head = self._market.append(self._stream, item.event, item.event.received_at_ns)
-                    assert self._head == item.sequence, f"item {item.sequence} would be row {self._head}"
+            new = [item.event for item in batch if item.sequence > self._head]
+            if new:
+                self._head = self._market.extend(self._stream, new)
+                assert self._head == batch[-1].sequence, f"item {batch[-1].sequence} would be row {self._head}"
             group.extend(batch)
             if len(batch) < BATCH_ITEMS or len(group) >= GROUP_EVENTS:
                 await self._market.write()
@@ -138,9 +140,10 @@ class Runner:
             await self._account.commit()
         return None
 
-    def _handled(self, count: int, sequence: int) -> None:
-        self.handled += count
-        self.sequence = sequence
+    def _handled(self, items: Sequence[FeedItem]) -> None:
+        self.handled += len(items)
+        self.candles += sum(type(item.event) is CandleClosed for item in items)
+        self.sequence = items[-1].sequence
 
     async def _catch_up(self) -> None:
         """Market events that were journalled and not yet handled by the account, from the journal itself."""
@@ -148,7 +151,7 @@ class Runner:
             event = record.event()
             assert isinstance(event, MARKET_EVENTS), "a market stream holds market events"
             await self._account.on_market(event, record.sequence)
-            self._handled(1, record.sequence)
+            self._handled([FeedItem(record.sequence, event)])
             if self._on_candles is not None and isinstance(event, CandleClosed):
                 self._on_candles([event])
 
@@ -162,8 +165,9 @@ class Runner:
             if isinstance(event, CandleClosed):
                 candles.append(event.candle)
         view = MarketView()
+        begins = candles[0] if candles else await self._journal.first_candle(self._stream, upto)
         for instrument, series in self._feed.warm_up.items():
-            known = series.before(candles[0].open_time_ns) if candles else series
+            known = series.before(begins.open_time_ns) if begins is not None else series
             view = view.with_series(instrument, self._feed.timeframe, known)
         for candle in candles:
             view = view.with_candle(candle)

@@ -111,7 +111,7 @@ async def summarise(
         strategy=info.strategy.id,
         symbol=info.instrument.symbol,
         finished=ended,
-        candles=runner.sequence,
+        candles=runner.candles,
         events=runner.sequence + state.account.sequence,
         signals=totals.signals,
         refusals=totals.refusals,

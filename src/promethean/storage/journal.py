@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from decimal import Decimal
@@ -18,7 +18,7 @@ from typing import Any
 
 from promethean.domain.candles import Candle
 from promethean.domain.errors import JournalTamperedError, LeaseLostError, StoreError
-from promethean.domain.events import START_RECORDS, CandleClosed, Event
+from promethean.domain.events import START_RECORDS, CandleClosed, Event, MarketEvent
 from promethean.domain.ids import AccountId, InstrumentId, OrderId, StreamName, UserId
 from promethean.storage.encoding import canonical, decode, encode
 from promethean.storage.projections import Rows, Shape, rows_text, upserts
@@ -165,6 +165,19 @@ class Journal:
         self._heads[stream] = (sequence, digest)
         return sequence
 
+    def extend(self, stream: StreamName, events: Iterable[MarketEvent]) -> int:
+        """As `append` for a run of market events, which come by the thousand; each knows when it was received."""
+        sequence, previous = self._heads[stream]
+        for event in events:
+            sequence += 1
+            kind, happened_at_ns, received_at_ns = type(event).__name__, event.at_ns, event.received_at_ns
+            payload = f'{{"event":{encode(event)}}}'
+            digest = chain(previous, stream, sequence, kind, happened_at_ns, received_at_ns, payload)
+            self._pending.append((stream, sequence, kind, payload, happened_at_ns, received_at_ns, previous, digest))
+            previous = digest
+        self._heads[stream] = (sequence, previous)
+        return sequence
+
     def mark(self) -> Mark:
         """Where appending stands now, for `rewind`."""
         return Mark(dict(self._heads), len(self._pending))
@@ -283,6 +296,24 @@ class Journal:
             )
         event = _record(row).event() if row is not None else None
         return event.candle if isinstance(event, CandleClosed) else None
+
+    async def first_candle(self, stream: StreamName, after: int) -> Candle | None:
+        """The first closed candle of a market stream after a row, or None when there is none."""
+        row = await self._connection.fetchrow(
+            """SELECT * FROM events WHERE stream = $1 AND type = 'CandleClosed' AND sequence > $2
+               ORDER BY sequence LIMIT 1""",
+            stream,
+            after,
+        )
+        event = _record(row).event() if row is not None else None
+        return event.candle if isinstance(event, CandleClosed) else None
+
+    async def candles(self, stream: StreamName, upto: int) -> int:
+        """How many closed candles a market stream holds up to a row."""
+        found: int = await self._connection.fetchval(
+            "SELECT count(*) FROM events WHERE stream = $1 AND type = 'CandleClosed' AND sequence <= $2", stream, upto
+        )
+        return found
 
     async def has_finished(self, stream: StreamName) -> bool:
         """Whether a recorded run of this account has come to its end."""
