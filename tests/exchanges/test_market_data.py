@@ -223,7 +223,7 @@ def test_a_quote_holds_bid_ask_and_last_price() -> None:
 
 
 def test_a_ticker_without_a_book_is_completed_by_the_best_bid_and_ask() -> None:
-    class NoBookInTicker(venue.BinanceServer):  # type: ignore[misc]
+    class NoBookInTicker(venue.BinanceServer):  # type: ignore[misc, name-defined]
         def _24hr(self, query: Any) -> Any:
             day = super()._24hr(query)
             return {name: day[name] for name in ("symbol", "lastPrice", "closeTime")}

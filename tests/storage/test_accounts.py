@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from sqlalchemy import text
 
+from promethean.domain.accounts import AccountMode
 from promethean.domain.errors import ConfigError
 from promethean.domain.ids import AccountId, UserId
 from promethean.storage.accounts import (
@@ -25,7 +26,7 @@ from promethean.storage.accounts import (
     write_default_limits,
 )
 from promethean.storage.database import Database
-from promethean.storage.tables import AccountMode, BudgetScope
+from promethean.storage.tables import BudgetScope
 
 Run = Callable[[Callable[[Database], Awaitable[Any]]], Any]
 

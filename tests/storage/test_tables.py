@@ -16,6 +16,7 @@ from sqlalchemy import CheckConstraint, Enum, inspect, select, text
 from sqlalchemy.exc import DBAPIError, IntegrityError, ProgrammingError
 
 from promethean.domain.ids import UserId
+from promethean.domain.instruments import MarketType
 from promethean.domain.market import Side
 from promethean.domain.orders import TERMINAL, OrderRole, OrderStatus, OrderType, TimeInForce
 from promethean.domain.signals import SignalSource, SignalType
@@ -59,7 +60,7 @@ def order(**changes: Any) -> dict[str, Any]:
         "exchange_account_id": ALICES_ACCOUNT,
         "client_order_id": f"pm{key}",
         "symbol": "binance:BTCUSDT",
-        "market_type": tables.MarketType.SPOT,
+        "market_type": MarketType.SPOT,
         "side": Side.BUY,
         "type": OrderType.MARKET,
         "role": OrderRole.ENTRY,
@@ -184,7 +185,8 @@ def test_the_application_role_owns_nothing(run: Run) -> None:
 def test_the_four_limit_profiles_are_there_with_the_same_keys(run: Run) -> None:
     async def story(database: Database) -> None:
         async with database.connection() as connection:
-            profiles = dict((await connection.execute(text("SELECT name, limits FROM limit_profiles"))).all())
+            rows = await connection.execute(text("SELECT name, limits FROM limit_profiles"))
+            profiles = {name: limits for name, limits in rows.all()}  # noqa: C416  a Row is not a tuple to mypy
         assert set(profiles) == {"free", "basic", "premium", "enterprise"}
         assert profiles["free"]["live_trading"] is False
         assert profiles["free"]["exchange_accounts"] == 1

@@ -23,7 +23,7 @@ SHA = "0123456789ab" + "c" * 52
 
 
 def columns(rows: int) -> CandleColumns:
-    close = 100.0 + np.arange(rows)
+    close = np.arange(rows, dtype=np.float64) + 100.0
     return CandleColumns(
         np.arange(rows, dtype=np.int64) * MINUTE_NS, close, close + 1, close - 1, close + 0.5, np.full(rows, 2.0)
     )
