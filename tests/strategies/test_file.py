@@ -25,7 +25,7 @@ scan(promethean.strategies)
 D = Decimal
 SHIPPED = Path(__file__).resolve().parents[2] / "config" / "strategies" / "rsi_reversion.yaml"
 NAME = "mine.yaml"
-REMOVE = object()
+REMOVE = type("Remove", (), {"__repr__": lambda self: "REMOVE"})()  # the same name in every test process
 WHOLE: dict[str, Any] = {
     "strategy": {"id": "s", "class": "rsi_reversion"},
     "market": {"exchange": "binance", "symbol": "BTC/USDT", "primary_timeframe": "5m"},

@@ -79,7 +79,6 @@ class _Engine:
     def __init__(self, folder: Path) -> None:
         import chdb
 
-        self._error: type[Exception] = chdb.ChdbError
         self._connection: Any = chdb.connect(os.path.realpath(folder))
         self._lock = threading.Lock()
         self._settings: dict[str, str] = {}
@@ -110,7 +109,7 @@ class _Engine:
                 if insert is not None:
                     return self._insert(insert[1], insert[2].decode(), statement[insert.end() :])
                 return self._query(statement, parameters.get("default_format", "TabSeparated"), values)
-            except self._error as error:
+            except RuntimeError as error:  # the base of what the engine raises; two packages define its subclass
                 raise _BadRequestError(500, str(error)) from error
 
     def _use(self, database: str) -> None:
