@@ -146,10 +146,11 @@ def folder() -> Iterator[Path]:
     try:
         yield path
     finally:
-        for home in path.iterdir():
-            if home.name.startswith("home"):
+        try:
+            for home in path.glob("home*"):
                 remove_database(home)
-        shutil.rmtree(path)
+        finally:
+            shutil.rmtree(path)
 
 
 def copied(ground: Ground, path: Path) -> Path:
