@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, Self, TypeVar, get_args
 
 from promethean import __version__
 from promethean.config import Settings, VenueName, fraction
-from promethean.domain.errors import ConfigError, PrometheanError, StoreError, unknown_name
+from promethean.domain.errors import ConfigError, LeaseLostError, PrometheanError, StoreError, unknown_name
 from promethean.domain.ids import AccountId, StrategyId, UserId
 from promethean.domain.instruments import Instrument, MarketType
 from promethean.domain.orders import OrderType
@@ -255,8 +255,12 @@ async def _up(
     for attempt in range(RESTARTS_MAX + 1):
         try:
             return await _run_once(settings, options, watcher, file, postgres.dsn, stopping, begun)
-        except StoreError as error:
-            if attempt == RESTARTS_MAX or stopping.is_set():
+        except LeaseLostError:
+            raise  # somebody else works for the account now; taking it back would be a quarrel
+        except (StoreError, ConfigError) as error:
+            # A database that was there and refuses now is away, not wrong.
+            is_first = attempt == 0 and isinstance(error, ConfigError)
+            if is_first or attempt == RESTARTS_MAX or stopping.is_set():
                 raise
             # Restarting is the same as starting: nothing of the broken group is true, the journal knows what is.
             wait_s = 0.5 * 2**attempt
@@ -324,11 +328,17 @@ async def _make_feed(
     if name not in (chosen.LIVE, chosen.SYNTHETIC):
         return chosen.file_feed(name, wanted, clock, watcher.say)
     if name == chosen.LIVE:
+        from promethean.runtime.feeds.live import Connection
+
         known = await journal.newest_candle(market_stream(chosen.LIVE, wanted.instrument))
         venue = getattr(settings.exchange, file.exchange, None)
         base_url = venue.base_url if venue is not None else None
         known_open_ns = known.open_time_ns if known is not None else None
-        feed = await chosen.live_feed(wanted, base_url, known_open_ns, clock, watcher.say)
+        market = settings.market
+        connection = Connection(
+            market.websocket_enabled, market.queue_size, market.reconnect_base_s, market.reconnect_max_s
+        )
+        feed = await chosen.live_feed(wanted, base_url, known_open_ns, clock, watcher.say, connection)
         if feed is not None:
             return feed
         watcher.say(

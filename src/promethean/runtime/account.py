@@ -315,7 +315,8 @@ class AccountRunner:
                 recorded.before.account, recorded.after.account, recorded.fact, recorded.received_at_ns
             )
         seen = self._seen()
-        offsets = {seen.stream: seen.sequence}
+        # Its own stream too: rows cut off at the end of it are missed by the one who verifies.
+        offsets = {seen.stream: seen.sequence, self._stream: self.state.account.sequence}
         claims_risk = any(not plan.intent.reduce_only for plan in claimed)
         return await self._journal.commit(self._lease, self._projector.take(), change, offsets, claims_risk=claims_risk)
 

@@ -348,7 +348,17 @@ class Journal:
             if chain(previous, stream, sequence, row["type"], happened, received, payload) != bytes(row["hash"]):
                 raise JournalTamperedError(stream, sequence, f"the {row['type']} in it was edited")
             expected, previous = sequence + 1, bytes(row["hash"])
+        await self._refuse_cut(stream, expected - 1)
         return expected - 1
+
+    async def _refuse_cut(self, stream: StreamName, rows: int) -> None:
+        """A chain does not show what was cut off at its end; readers that have come further do."""
+        with _translated("verify"):
+            read: int | None = await self._connection.fetchval(
+                "SELECT max(sequence) FROM event_offsets WHERE stream = $1", stream
+            )
+        if read is not None and read > rows:
+            raise JournalTamperedError(stream, rows + 1, f"rows {rows + 1} to {read} were read once and are missing")
 
     async def fingerprint(self, account: StreamName, market: Seen, *, repeatable: bool) -> str:
         """`journal_hash`: what happened, in order, without what differs between two starts (DESIGN section 5).
