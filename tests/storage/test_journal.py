@@ -314,6 +314,23 @@ def test_a_removed_row_is_found(office: Play, dsn: str, row: int) -> None:
     office(story)
 
 
+def test_rows_cut_off_at_the_end_are_missed_when_a_reader_has_been_further(office: Play, dsn: str) -> None:
+    async def story(at: Office) -> None:
+        desk = await at.desk()
+        await desk.write(*(day(number) for number in range(1, 10)))
+        async with superuser(dsn) as connection:
+            await connection.execute(
+                "INSERT INTO event_offsets (consumer, stream, sequence) VALUES ($1, $1, 9) "
+                "ON CONFLICT (consumer, stream) DO UPDATE SET sequence = 9",
+                desk.stream,
+            )
+            assert await found_by(connection, desk.stream) is None
+            await connection.execute("DELETE FROM events WHERE stream = $1 AND sequence > 7", desk.stream)
+            assert await found_by(connection, desk.stream) == (desk.stream, 8)
+
+    office(story)
+
+
 @pytest.mark.parametrize("row", [1, 5, 10])
 def test_an_inserted_row_is_found(office: Play, dsn: str, row: int) -> None:
     async def story(at: Office) -> None:
