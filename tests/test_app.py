@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import os
 import signal
@@ -16,6 +17,9 @@ from tests.test_crash import folder, write_feed
 from promethean import app
 from promethean.config import Settings, load_settings
 from promethean.domain.errors import ConfigError
+from promethean.runtime.clock import SystemClock
+from promethean.runtime.feeds import chosen
+from promethean.runtime.feeds.live import Connection
 from promethean.runtime.home import only_one, prepare_home
 from promethean.storage.postgres_server import remove_database
 
@@ -161,6 +165,29 @@ def test_looking_at_an_empty_home_makes_nothing(place: Place) -> None:
     assert app.list_accounts(settings) == ()
     assert app.status(settings).process is None
     assert not (place.path / "nothing").exists()
+
+
+def test_live_data_come_over_the_connection_that_the_settings_describe(
+    place: Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    given: list[Any] = []
+
+    class NewJournal:
+        async def newest_candle(self, stream: str) -> None:
+            return None
+
+    async def no_network(*arguments: Any) -> None:
+        given.extend(arguments)
+
+    monkeypatch.setattr(chosen, "live_feed", no_network)
+    changes = {"app.feed": "live", "market.websocket_enabled": "false", "market.queue_size": "20"}
+    settings = place.settings(**changes, **{"market.reconnect_base_s": "3", "market.reconnect_max_s": "7"})
+    app.register_everything()
+    file = app.load_strategy(app.find_strategy_file(settings, app.DEFAULT_STRATEGY))
+    journal: Any = NewJournal()
+    feed = asyncio.run(app._make_feed(settings, app.UpOptions(), file, journal, SystemClock(), Onlooker()))
+    assert given[-1] == Connection(streams=False, queue_limit=20, reconnect_base_s=3.0, reconnect_max_s=7.0)
+    assert feed.is_synthetic
 
 
 def test_the_journal_of_a_run_holds(place: Place, whole: Any) -> None:

@@ -233,7 +233,7 @@ def test_an_unknown_key_of_a_strategy_file_is_named(home: Path, tmp_path: Path) 
     [
         ("risk.daily_trade=10", "did you mean 'risk.daily_trades'"),
         ("risk.daily_trades=0", "risk.daily_trades is 0, below the minimum of 1; set it to 1 or more"),
-        ("risk.default_stop_pct=0.1", "below the minimum of 0.3"),
+        ("risk.total_exposure_pct=0.01", "below the minimum of 0.1"),
         ("execution.paper_latency_ms=150kg", "execution.paper_latency_ms is '150kg'"),
         ("risk.daily_trades", "write for example --set risk.daily_trades=10"),
     ],

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import ast
 import base64
 import pickle
 import re
 import traceback
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from decimal import Decimal
+from fnmatch import fnmatchcase
 from fractions import Fraction
 from pathlib import Path
 
@@ -103,7 +105,6 @@ def test_a_name_in_capitals_is_read_with_and_without_the_prefix(tmp_path: Path, 
         ("MARKET_STORE_URL", "clickhouse.url"),
         ("TRADING_MODE", "app.mode"),
         ("FEED", "app.feed"),
-        ("USE_TESTNET", "exchange.use_testnet"),
         ("ENCRYPTION_KEY", "vault.key"),
         ("PROMETHEAN_HOME", "app.home"),
     ],
@@ -159,14 +160,6 @@ def test_loading_creates_nothing_and_expands_the_users_home(tmp_path: Path) -> N
 
 
 # --- Derived defaults ------------------------------------------------------------------------------------------------
-
-
-def test_every_exchange_follows_use_testnet_unless_it_says_otherwise(tmp_path: Path) -> None:
-    assert load(tmp_path).exchange.binance.testnet
-    settings = load(tmp_path, yaml="exchange: {bybit: {testnet: true}}\n", environ={"USE_TESTNET": "false"})
-    assert not settings.exchange.binance.testnet
-    assert settings.exchange.bybit.testnet
-    assert settings.origins["exchange.binance.testnet"] == "environment USE_TESTNET"
 
 
 def test_production_requires_an_encrypted_database_connection_by_default(tmp_path: Path) -> None:
@@ -243,12 +236,6 @@ def test_an_empty_variable_is_no_address(tmp_path: Path) -> None:
             "market.reconnect_max_s is 1.5, below market.reconnect_base_s, which is 2; "
             "raise the first or lower the second",
         ),
-        (
-            {"market.exchanges": "bybit,okx"},
-            {},
-            "market.primary_exchange is 'binance', which is not in market.exchanges (bybit,okx); "
-            "add it there or choose one of them",
-        ),
     ],
 )
 def test_a_pair_that_cannot_be_is_refused(
@@ -260,13 +247,13 @@ def test_a_pair_that_cannot_be_is_refused(
 @pytest.mark.parametrize(
     ("path", "text", "value"),
     [
-        ("risk.price_fresh_s", "2s", Decimal(2)),
-        ("risk.price_fresh_s", "150ms", Decimal("0.15")),
-        ("risk.price_fresh_s", "1m", Decimal(60)),
+        ("risk.price_fresh_paper_s", "2s", Decimal(2)),
+        ("risk.price_fresh_paper_s", "150ms", Decimal("0.15")),
+        ("risk.price_fresh_paper_s", "1m", Decimal(60)),
         ("market.reconnect_max_s", "1h", 3600.0),
         ("execution.paper_latency_ms", "2s", 2000),
-        ("risk.default_stop_pct", "5%", Decimal(5)),
-        ("risk.default_stop_pct", "250 bps", Decimal("2.5")),
+        ("risk.total_exposure_pct", "5%", Decimal(5)),
+        ("risk.total_exposure_pct", "250 bps", Decimal("2.5")),
         ("execution.paper_slippage_bps", "0.05%", Decimal(5)),
         ("execution.commission_default_pct.spot_taker", "0.075%", Decimal("0.075")),
         ("clickhouse.spool_mib", "2GiB", 2048),
@@ -285,14 +272,14 @@ def test_a_value_with_a_unit_is_converted_when_that_is_exact(
     ("path", "text", "message"),
     [
         (
-            "risk.price_fresh_s",
+            "risk.price_fresh_paper_s",
             "5%",
-            "risk.price_fresh_s is '5%', a percentage; this key takes seconds, for example 5 or '5s'",
+            "risk.price_fresh_paper_s is '5%', a percentage; this key takes seconds, for example 15 or '15s'",
         ),
         (
-            "risk.default_stop_pct",
+            "risk.total_exposure_pct",
             "2s",
-            "risk.default_stop_pct is '2s', a duration; this key takes percent, for example 2.0 or '2.0%'",
+            "risk.total_exposure_pct is '2s', a duration; this key takes percent, for example 50 or '50%'",
         ),
         (
             "execution.paper_slippage_bps",
@@ -311,10 +298,10 @@ def test_a_value_with_a_unit_is_converted_when_that_is_exact(
             "this key takes mebibytes, for example 1024 or '1024MiB'",
         ),
         (
-            "risk.price_fresh_s",
+            "risk.price_fresh_paper_s",
             "5 parsecs",
-            "risk.price_fresh_s is '5 parsecs', with the unknown unit 'parsecs'; "
-            "this key takes seconds, for example 5 or '5s'",
+            "risk.price_fresh_paper_s is '5 parsecs', with the unknown unit 'parsecs'; "
+            "this key takes seconds, for example 15 or '15s'",
         ),
         (
             "risk.daily_trades",
@@ -332,14 +319,17 @@ def test_a_value_with_a_unit_is_converted_when_that_is_exact(
             "risk.total_exposure is 'NaN', not a number; this key takes a plain number, for example 5000",
         ),
         ("app.mode", "papper", "app.mode is 'papper', not one of backtest, paper, live; the closest is 'paper'"),
-        ("app.timezone", "CET", "app.timezone is 'CET', and can only be UTC; remove it"),
         (
             "market.websocket_enabled",
             "yes",
             "market.websocket_enabled is 'yes', neither true nor false; write one of them",
         ),
-        ("market.exchanges", "binance,binance", "market.exchanges is 'binance', given twice in the list; keep one"),
-        ("market.quote", "usdt", "market.quote is 'usdt', not a coin in capital letters and digits such as BTC"),
+        (
+            "clickhouse.database",
+            "1st",
+            "clickhouse.database is '1st', "
+            "not a name of up to 63 letters, digits and underscores that begins with no digit",
+        ),
         (
             "app.home",
             "~bob/x",
@@ -370,8 +360,7 @@ def test_a_value_that_does_not_fit_is_refused_with_what_the_key_takes(
         ("risk: {total_exposure: 1e3}", "promethean.yaml:1: risk.total_exposure: is 1e3, a number with an exponent"),
         ("app: {instance_id: 12}", "app.instance_id is 12, not text; write it in quotes"),
         ("app: {feed: {x: 1}}", "app.feed is a mapping, not text"),
-        ("market: {exchanges: 5}", "market.exchanges is 5, not a list; write items with commas between them"),
-        ("market: {exchanges: []}", "market.exchanges has no value"),
+        ("vault: {previous_keys: 5}", "vault.previous_keys is not a list; write items with commas between them"),
         ("risk: 5", "promethean.yaml:1: risk is a group of keys, not one value; write its keys below it, indented"),
         ("risk.daily_trades: 5", "promethean.yaml:1: key 'risk.daily_trades' has a dot; write it nested"),
     ],
@@ -381,9 +370,9 @@ def test_a_yaml_value_of_another_type_is_refused(tmp_path: Path, yaml: str, mess
 
 
 def test_decimals_keep_the_digits_of_the_file(tmp_path: Path) -> None:
-    settings = load(tmp_path, yaml="risk: {total_exposure: 1234.10, default_stop_pct: 0.7}\n")
+    settings = load(tmp_path, yaml="risk: {total_exposure: 1234.10, total_exposure_pct: 0.7}\n")
     assert str(settings.risk.total_exposure) == "1234.10"
-    assert fraction(settings.risk.default_stop_pct) == Decimal("0.007")
+    assert fraction(settings.risk.total_exposure_pct) == Decimal("0.007")
 
 
 def test_a_whole_number_in_yaml_stays_whole(tmp_path: Path) -> None:
@@ -391,9 +380,17 @@ def test_a_whole_number_in_yaml_stays_whole(tmp_path: Path) -> None:
 
 
 def test_lists_are_read_from_text_and_from_yaml(tmp_path: Path) -> None:
-    assert load(tmp_path, yaml="market: {exchanges: [okx, binance]}\n").market.exchanges == ("okx", "binance")
-    environ = {"PROMETHEAN_MARKET_EXCHANGES": "binance, bybit"}
-    assert load(tmp_path, environ=environ).market.exchanges == ("binance", "bybit")
+    written = load(tmp_path, yaml=f"vault: {{previous_keys: ['{OTHER_KEY}', '{KEY}']}}\n").vault
+    assert [key.reveal() for key in written.previous_keys] == [OTHER_KEY, KEY]
+    told = load(tmp_path, environ={"PROMETHEAN_VAULT_PREVIOUS_KEYS": f"{KEY}, {OTHER_KEY}"}).vault
+    assert [key.reveal() for key in told.previous_keys] == [KEY, OTHER_KEY]
+    assert load(tmp_path, yaml="vault: {previous_keys: []}\n").vault.previous_keys == ()
+
+
+def test_an_item_given_twice_in_a_list_is_refused(tmp_path: Path) -> None:
+    assert refusal(tmp_path, environ={"PROMETHEAN_VAULT_PREVIOUS_KEYS": f"{KEY},{KEY}"}) == (
+        "vault.previous_keys is given twice in the list; keep one (from environment PROMETHEAN_VAULT_PREVIOUS_KEYS)"
+    )
 
 
 # --- Unknown and duplicate names -------------------------------------------------------------------------------------
@@ -429,6 +426,27 @@ def test_an_unknown_variable_with_the_prefix_is_refused(tmp_path: Path) -> None:
     assert refusal(tmp_path, dotenv="PROMETHEAN_HOM=x\n") == (
         "unknown environment variable in .env 'PROMETHEAN_HOM' with value 'x'; did you mean 'PROMETHEAN_HOME'?"
     )
+
+
+@pytest.mark.parametrize(
+    ("name", "closest"),
+    [
+        ("PROMETHEAN_USE_TESTNET", "PROMETHEAN_"),
+        ("PROMETHEAN_EXCHANGE_USE_TESTNET", "PROMETHEAN_EXCHANGE_"),
+        ("PROMETHEAN_MARKET_QUOTE", "PROMETHEAN_MARKET_QUEUE_SIZE"),
+        ("PROMETHEAN_RISK_PRICE_FRESH_S", "PROMETHEAN_RISK_PRICE_FRESH_PAPER_S"),
+    ],
+)
+def test_a_variable_that_nothing_reads_yet_is_refused_instead_of_doing_nothing(
+    tmp_path: Path, name: str, closest: str
+) -> None:
+    message = refusal(tmp_path, environ={name: "1"})
+    assert message.startswith(f"unknown environment variable '{name}' with value 1; did you mean '{closest}")
+
+
+def test_a_capital_name_that_nothing_reads_yet_belongs_to_other_programs(tmp_path: Path) -> None:
+    settings = load(tmp_path, environ={"USE_TESTNET": "perhaps", "CACHE_URL": "redis://other"})
+    assert set(settings.origins.values()) == {"default"}
 
 
 def test_only_secrets_have_a_file_variant(tmp_path: Path) -> None:
@@ -493,11 +511,6 @@ def test_a_secret_is_read_from_a_file(tmp_path: Path) -> None:
     assert settings.vault.key is not None
     assert settings.vault.key.reveal() == KEY
     assert settings.origins["vault.key"] == "environment ENCRYPTION_KEY_FILE"
-
-
-def test_a_list_of_secrets_is_read(tmp_path: Path) -> None:
-    settings = load(tmp_path, environ={"PROMETHEAN_VAULT_PREVIOUS_KEYS": f"{KEY},{OTHER_KEY}"})
-    assert [key.reveal() for key in settings.vault.previous_keys] == [KEY, OTHER_KEY]
 
 
 def test_a_secret_file_that_is_missing_or_empty_is_refused_without_its_path(tmp_path: Path) -> None:
@@ -580,11 +593,11 @@ def test_a_group_cannot_be_built_wrong() -> None:
 
 
 def test_describe_lists_every_key_once_with_origin_unit_and_help(tmp_path: Path) -> None:
-    rows = describe(load(tmp_path, environ={"PROMETHEAN_RISK_PRICE_FRESH_S": "2s"}))
+    rows = describe(load(tmp_path, environ={"PROMETHEAN_RISK_PRICE_FRESH_PAPER_S": "2s"}))
     assert [row.path for row in rows] == list(paths())
     assert all(row.help and row.origin and row.value for row in rows)
-    [row] = [row for row in rows if row.path == "risk.price_fresh_s"]
-    assert (row.value, row.unit, row.origin) == ("2", "seconds", "environment PROMETHEAN_RISK_PRICE_FRESH_S")
+    [row] = [row for row in rows if row.path == "risk.price_fresh_paper_s"]
+    assert (row.value, row.unit, row.origin) == ("2", "seconds", "environment PROMETHEAN_RISK_PRICE_FRESH_PAPER_S")
 
 
 def test_an_unknown_path_asked_of_settings_names_the_closest() -> None:
@@ -610,7 +623,7 @@ def test_every_path_has_an_environment_name_that_leads_back(path: str) -> None:
 @given(st.text(alphabet="ABCDEFGHIJKLMNOPQRSTUVWXYZ_", max_size=30))
 def test_a_name_that_leads_nowhere_is_nobodys_environment_name(rest: str) -> None:
     path = path_of_env(PREFIX + rest)
-    capitals = {"TRADING_MODE", "HOME", "FEED", "DATABASE_URL", "MARKET_STORE_URL", "ENCRYPTION_KEY", "USE_TESTNET"}
+    capitals = {"TRADING_MODE", "HOME", "FEED", "DATABASE_URL", "MARKET_STORE_URL", "ENCRYPTION_KEY"}
     assert (path is None) == (
         PREFIX + rest not in set(map(env_name, paths())) and rest.removesuffix("_FILE") not in capitals
     )
@@ -655,6 +668,95 @@ def test_a_size_that_does_not_convert_within_eighteen_decimals_is_refused() -> N
         parse_quantity("0." + "1" * 19, UNITS["seconds"])
 
 
+# --- Readers ---------------------------------------------------------------------------------------------------------
+
+READ_BY_THE_SETTINGS_THEMSELVES = {"app.env": "decides the default of postgres.ssl_mode, as a test above shows"}
+
+
+class Reads(ast.NodeVisitor):
+    """Collects the paths that a piece of code reads from the settings, through local names as well.
+
+    `getattr(settings.exchange, name).base_url` reads `exchange.*.base_url`.
+    """
+
+    def __init__(self) -> None:
+        self.paths: set[str] = set()
+        self._local: dict[str, str | None] = {}
+
+    def visit_FunctionDef(self, node: ast.FunctionDef | ast.AsyncFunctionDef) -> None:
+        outer, self._local = self._local, dict(self._local)  # an inner function sees the names around it
+        self.generic_visit(node)
+        self._local = outer
+
+    visit_AsyncFunctionDef = visit_FunctionDef  # noqa: N815 - ast's name
+
+    def visit_Assign(self, node: ast.Assign) -> None:
+        self.generic_visit(node)
+        for target in node.targets:
+            for name, value in self._pairs(target, node.value):
+                self._local[name] = self._path(value)
+
+    def visit_Attribute(self, node: ast.Attribute) -> None:
+        self.generic_visit(node)
+        if isinstance(node.ctx, ast.Load) and (path := self._path(node)):
+            self.paths.add(path)
+
+    def _pairs(self, target: ast.expr, value: ast.expr) -> Iterator[tuple[str, ast.expr]]:
+        if isinstance(target, ast.Name):
+            yield target.id, value
+        elif isinstance(target, ast.Tuple) and isinstance(value, ast.Tuple):
+            for part, item in zip(target.elts, value.elts, strict=False):
+                yield from self._pairs(part, item)
+
+    def _path(self, node: ast.expr) -> str | None:
+        """The path below the settings that an expression stands for; "" for the settings, None for anything else."""
+        match node:
+            case ast.Name(id=name):
+                return self._local.get(name, "" if name == "settings" else None)
+            case ast.Attribute(attr="settings" | "_settings"):
+                return ""
+            case ast.Attribute(value=owner, attr=name):
+                above = self._path(owner)
+            case ast.Call(func=ast.Name(id="getattr"), args=[owner, *_]):
+                above, name = self._path(owner), "*"
+            case _:
+                return None
+        return None if above is None else f"{above}.{name}".lstrip(".")
+
+
+def reads(code: str) -> set[str]:
+    visitor = Reads()
+    visitor.visit(ast.parse(code))
+    return visitor.paths
+
+
+def test_every_key_is_read_by_code() -> None:
+    package = ROOT / "src" / "promethean"
+    read = {path for file in package.rglob("*.py") if file != package / "config.py" for path in reads(file.read_text())}
+    unread = {path for path in paths() if not any(fnmatchcase(path, pattern) for pattern in read)}
+    assert unread == set(READ_BY_THE_SETTINGS_THEMSELVES), "a key that nothing reads must not be accepted; remove it"
+
+
+@pytest.mark.parametrize(
+    ("code", "found"),
+    [
+        ("settings.app.seed", {"app", "app.seed"}),
+        ("self._settings.app.home / 'x'", {"app", "app.home"}),
+        (
+            "def f(settings):\n    a, risk = 1, settings.risk\n    return risk.daily_trades",
+            {"risk", "risk.daily_trades"},
+        ),
+        ("getattr(settings.exchange, name, None).base_url", {"exchange", "exchange.*.base_url"}),
+        ("file.market.quote", set()),
+        ("def f():\n    risk = settings.risk\ndef g(risk):\n    return risk.daily_trades", {"risk"}),
+        ("def f():\n    risk = settings.risk\n    risk = other\n    return risk.daily_trades", {"risk"}),
+        ("settings.app.seed = 1", {"app"}),
+    ],
+)
+def test_only_what_is_taken_from_the_settings_counts_as_read(code: str, found: set[str]) -> None:
+    assert reads(code) == found
+
+
 # --- The specification -----------------------------------------------------------------------------------------------
 
 # Keys whose reader does not exist yet.  A part that comes takes its keys out of here; nothing is ever added.
@@ -669,6 +771,7 @@ KEYS_OF_PARTS_TO_COME = frozenset(
     ai_keys.CLAUDE_API_KEY ai_keys.DEEPSEEK_API_KEY ai_keys.GEMINI_API_KEY ai_keys.OPENAI_API_KEY
     ai_keys.OPENAI_COMPATIBLE_API_KEY ai_keys.OPENAI_COMPATIBLE_BASE_URL ai_keys.OPENAI_COMPATIBLE_MODEL
     api.metrics_enabled api.port api.push_interval_s api.pushgateway_url
+    app.timezone
     backfill.concurrency backfill.gap_attempts backfill.gap_retry_h backfill.max_pages backfill.page backfill.since
     backfill.unfillable_recheck_d
     backup.hour backup.keep_daily backup.keep_monthly backup.s3_url backup.target_dir backup.verify_restore
@@ -679,11 +782,12 @@ KEYS_OF_PARTS_TO_COME = frozenset(
     crash_guard.check_s crash_guard.confirm_s crash_guard.enabled crash_guard.half_size_minutes
     crash_guard.min_sources crash_guard.positions crash_guard.quiet_minutes crash_guard.recovery_s
     errors.SENTRY_DSN errors.error_tracking errors.sentry_environment
+    exchange.<exchange>.testnet exchange.USE_TESTNET
     exchange.dead_man_refresh_s exchange.dead_man_s exchange.max_clock_skew_ms exchange.max_concurrent_per_account
     exchange.order_queue exchange.recv_window_ms exchange.stale_read_s exchange.unknown_quarantine_s
     exchange.unknown_reads
     execution.market_as_limit_band_pct execution.post_only execution.price_collar_pct execution.time_in_force
-    market.orderbook_depth market.ping_s
+    market.base_assets market.exchanges market.orderbook_depth market.ping_s market.quote market.timeframes
     market_keys.<exchange>_MARKET_DATA_API_KEY market_keys._API_SECRET market_keys._PASSPHRASE
     market_keys.market.<exchange>.testnet
     mcp.allowed_origins mcp.enabled mcp.host mcp.port mcp.trade_tools mcp.transport
@@ -692,14 +796,15 @@ KEYS_OF_PARTS_TO_COME = frozenset(
     ml.auto_deploy ml.deploy_accuracy_gain ml.deploy_profit_factor ml.drift_psi ml.embargo_bars ml.horizon_bars
     ml.keep_versions ml.min_confidence ml.min_new_hours ml.retrain_at ml.target_pct ml.validation_share ml.window_d
     risk.account_active risk.approval risk.clock_skew risk.cluster_exposure risk.confidence_floor risk.cooldown
-    risk.cost_limit risk.crash_guard risk.cross_source risk.day_start risk.depeg risk.drawdown_max risk.drift_collar
-    risk.duplicate risk.event_window risk.fee_budget risk.instrument_allowed risk.jurisdiction risk.kelly_fraction
-    risk.kill.close_on_auto risk.leverage_max risk.liquidation_distance risk.liquidity_share risk.live_gate
-    risk.mandate risk.margin_headroom risk.market_order_bound risk.market_quality risk.message_rate risk.on_trip
-    risk.open_positions risk.order_quantity risk.order_rate risk.pair_budget risk.platform_exposure risk.platform_loss
-    risk.portfolio_risk risk.precision risk.price_collar risk.reconciliation risk.reject_streak risk.repeat_throttle
-    risk.risk_reward risk.slippage_estimate risk.stop_distance risk.symbol_exposure risk.time_in_force risk.trade_risk
-    risk.unit_check risk.unknown_orders risk.venue_exposure risk.volatility_gate risk.weekly_loss
+    risk.cost_limit risk.crash_guard risk.cross_source risk.day_start risk.default_stop_pct risk.default_take_profit_pct
+    risk.depeg risk.drawdown_max risk.drift_collar risk.duplicate risk.event_window risk.fee_budget
+    risk.instrument_allowed risk.jurisdiction risk.kelly_fraction risk.kill.close_on_auto risk.leverage_max
+    risk.liquidation_distance risk.liquidity_share risk.live_gate risk.mandate risk.margin_headroom
+    risk.market_order_bound risk.market_quality risk.message_rate risk.on_trip risk.order_quantity risk.order_rate
+    risk.pair_budget risk.platform_exposure risk.platform_loss risk.portfolio_risk risk.precision risk.price_collar
+    risk.reconciliation risk.reject_streak risk.repeat_throttle risk.risk_per_trade_pct risk.risk_reward
+    risk.slippage_estimate risk.stop_distance risk.symbol_exposure risk.time_in_force risk.trade_risk risk.unit_check
+    risk.unknown_orders risk.venue_exposure risk.volatility_gate risk.weekly_loss
     rl.alpha rl.confidence_min rl.enabled rl.episodes rl.epsilon rl.gamma rl.max_steps rl.min_signals
     rl.recommended_signals rl.seed
     sources.CME_FEDWATCH_API_KEY sources.COINGECKO_API_KEY sources.COINGLASS_API_KEY sources.DERIBIT_CLIENT_ID
@@ -728,7 +833,6 @@ CAPITALS = {
     "postgres.DATABASE_URL": "postgres.url",
     "clickhouse.MARKET_STORE_URL": "clickhouse.url",
     "vault.ENCRYPTION_KEY": "vault.key",
-    "exchange.USE_TESTNET": "exchange.use_testnet",
 }
 
 
@@ -799,7 +903,7 @@ def test_the_settings_and_the_specification_name_the_same_keys() -> None:
         ("strategies.signal_threshold", "0.6"),
         ("execution.slippage_max_pct", "0.1"),
         ("execution.paper_latency_ms", "150"),
-        ("risk.default_take_profit_pct", "4.0"),
+        ("market.reconnect_max_s", "60"),
     ],
 )
 def test_a_default_is_the_one_of_the_specification(path: str, value: str) -> None:

@@ -36,7 +36,6 @@ NAME_MAX = 100  # characters of an unknown name that are looked at and shown
 DECIMALS_MAX = 18  # what NUMERIC(38,18) can hold
 
 VenueName = Literal["binance", "bybit", "okx", "mexc", "kucoin"]
-Timeframe = Literal["1m", "3m", "5m", "15m", "30m", "1h", "2h", "4h", "6h", "8h", "12h", "1d"]
 
 
 # --- What a key says about itself ------------------------------------------------------------------------------------
@@ -94,7 +93,8 @@ class App(Group):
     """The process itself."""
 
     env: Annotated[
-        Literal["development", "test", "production"], Key("what this installation is for; production is stricter")
+        Literal["development", "test", "production"],
+        Key("what this installation is for; production asks for more encryption, see `postgres.ssl_mode`"),
     ] = "development"
     mode: Annotated[
         Literal["backtest", "paper", "live"], Key("where orders go: virtual money or real money", name="TRADING_MODE")
@@ -109,7 +109,6 @@ class App(Group):
     feed: Annotated[
         str, Key("market feed: `live`, `synthetic`, or the path of a recorded file", name="FEED", pattern=r"[^\r\n]+")
     ] = "live"
-    timezone: Annotated[Literal["UTC"], Key("the time zone of days and windows; fixed")] = "UTC"
     instance_id: Annotated[
         str,
         Key(
@@ -190,46 +189,27 @@ class Vault(Group):
     ] = ()
 
 
-_COIN = {"pattern": r"[A-Z0-9]{1,20}", "shape": "a coin in capital letters and digits such as BTC"}
-
-
 class Market(Group):
-    """What is watched, and how."""
+    """Live market data."""
 
-    exchanges: Annotated[tuple[VenueName, ...], Key("exchanges whose market data are read")] = (
-        "binance",
-        "bybit",
-        "okx",
-    )
-    primary_exchange: Annotated[VenueName, Key("the exchange whose prices decide")] = "binance"
-    base_assets: Annotated[tuple[str, ...], Key("coins that are watched", **_COIN)] = (
-        "BTC",
-        "ETH",
-        "SOL",
-        "BNB",
-        "XRP",
-    )
-    quote: Annotated[str, Key("the coin that prices are expressed in", **_COIN)] = "USDT"
-    timeframes: Annotated[tuple[Timeframe, ...], Key("candle lengths that are collected")] = (
-        "1m",
-        "5m",
-        "15m",
-        "1h",
-        "4h",
-        "1d",
-    )
+    primary_exchange: Annotated[VenueName, Key("the exchange that `doctor` tries to reach")] = "binance"
     websocket_enabled: Annotated[bool, Key("streams where the exchange has them, else repeated requests")] = True
     reconnect_base_s: Annotated[
-        float, Key("first wait before a lost connection is tried again; doubles", minimum=Decimal("0.05"), maximum=60)
+        float,
+        Key(
+            "shortest wait before a lost connection is tried again; the longest doubles with each failure",
+            minimum=Decimal("0.05"),
+            maximum=60,
+        ),
     ] = 1.0
     reconnect_max_s: Annotated[float, Key("longest wait between two tries", minimum=Decimal("0.05"), maximum=3600)] = (
         60.0
     )
-    queue_size: Annotated[int, Key("events that may wait for the runner", minimum=16, maximum=1_000_000)] = 4096
+    queue_size: Annotated[int, Key("candles that may wait for the runner", minimum=16, maximum=1_000_000)] = 4096
 
 
 class Venue(Group):
-    """One exchange as a place that takes orders."""
+    """One exchange."""
 
     base_url: Annotated[
         str | None,
@@ -240,17 +220,11 @@ class Venue(Group):
             default="the venue's own",
         ),
     ] = None
-    testnet: Annotated[bool, Key("orders go to the venue's test environment", default="as `exchange.use_testnet`")] = (
-        True
-    )
 
 
 class Exchange(Group):
-    """Places that take orders."""
+    """The exchanges, one by one."""
 
-    use_testnet: Annotated[
-        bool, Key("orders go to test environments, unless an exchange says otherwise", name="USE_TESTNET")
-    ] = True
     binance: Venue = Venue()
     bybit: Venue = Venue()
     okx: Venue = Venue()
@@ -261,18 +235,6 @@ class Exchange(Group):
 class Risk(Group):
     """Limits.  A key is named after the control that applies it, followed by what it bounds and its unit."""
 
-    default_stop_pct: Annotated[
-        Decimal, Key("stop distance where a strategy names none", minimum=Decimal("0.3"), maximum=15)
-    ] = Decimal("2.0")
-    default_take_profit_pct: Annotated[
-        Decimal, Key("target distance where a strategy names none", minimum=Decimal("0.1"), maximum=1000)
-    ] = Decimal("4.0")
-    risk_per_trade_pct: Annotated[
-        Decimal, Key("share of equity lost when the stop is hit", minimum=Decimal("0.01"), maximum=2)
-    ] = Decimal("1.0")
-    price_fresh_s: Annotated[
-        Decimal, Key("oldest price a live decision may use", minimum=Decimal("0.1"), maximum=300)
-    ] = Decimal(5)
     price_fresh_paper_s: Annotated[
         Decimal, Key("oldest price a paper decision may use", minimum=Decimal("0.1"), maximum=300)
     ] = Decimal(15)
@@ -388,11 +350,6 @@ class Settings(Group):
                     f"{high} is {_written(self.value(high))}, below {low}, which is {_written(self.value(low))}; "
                     "raise the first or lower the second"
                 )
-        if self.market.primary_exchange not in self.market.exchanges:
-            raise ConfigError(
-                f"market.primary_exchange is '{self.market.primary_exchange}', which is not in market.exchanges "
-                f"({','.join(self.market.exchanges)}); add it there or choose one of them"
-            )
         return self
 
 
@@ -663,10 +620,6 @@ def _derive(given: dict[str, Given]) -> None:
         given["app.instance_id"] = Given(host, "default")
     if "postgres.ssl_mode" not in given and "app.env" in given and given["app.env"].raw == "production":
         given["postgres.ssl_mode"] = Given("require", "default")
-    if "exchange.use_testnet" in given:
-        for path in _leaves():
-            if path.startswith("exchange.") and path.endswith(".testnet"):
-                given.setdefault(path, given["exchange.use_testnet"])
 
 
 def _nested(values: Mapping[str, Any]) -> dict[str, Any]:
@@ -882,10 +835,8 @@ def _one(leaf: Leaf, raw: Any) -> Any:
 def _choice(leaf: Leaf, raw: Any) -> str:
     if raw in leaf.choices:
         return str(raw)
-    listed = ", ".join(leaf.choices)
-    if len(leaf.choices) == 1:
-        raise _unfit(leaf, raw, f"and can only be {listed}; remove it")
-    raise _unfit(leaf, raw, f"not one of {listed}; the closest is '{_closest(str(raw), leaf.choices)}'")
+    listed, closest = ", ".join(leaf.choices), _closest(str(raw), leaf.choices)
+    raise _unfit(leaf, raw, f"not one of {listed}; the closest is '{closest}'")
 
 
 def _boolean(leaf: Leaf, raw: Any) -> bool:
@@ -1037,7 +988,7 @@ value out of range or in the wrong unit, and a pair that cannot be (a maximum be
 - **Secrets.** Give a secret as a file by adding `_FILE` to its environment name, as in
   `ENCRYPTION_KEY_FILE=/run/secrets/key`. Secrets are refused on the command line and are never printed.
   Addresses of databases count as secrets: they may hold a password.
-- **Lists.** `binance,bybit` anywhere, or a YAML list.
+- **Lists.** Items with commas between them anywhere, or a YAML list.
 - **YAML.** `no`, `on` and `12:30` are text. `012`, `1e3` and `0x1f` are refused, since versions of YAML read them
   differently: write numbers out, or put text in quotes. Tags and merge keys are refused.
 - **Paths.** Relative paths start at the working directory; `~` is the user's home.

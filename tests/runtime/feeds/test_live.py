@@ -20,7 +20,7 @@ from promethean.domain.events import CandleClosed, QuoteObserved
 from promethean.domain.ids import InstrumentId
 from promethean.domain.instants import NS_PER_MS, NS_PER_S
 from promethean.exchanges.market_data import PublicMarketData
-from promethean.runtime.feeds.live import VENUE_URLS, LiveFeed, back_off_s, venue_reachable
+from promethean.runtime.feeds.live import VENUE_URLS, Connection, LiveFeed, venue_reachable
 from promethean.runtime.feeds.port import FeedItem
 
 
@@ -404,6 +404,40 @@ def test_a_venue_that_limits_us_is_left_alone_for_as_long_as_it_says() -> None:
     tell(story, minutes=10.1)
 
 
+def test_the_wait_before_a_new_connection_is_the_one_that_was_asked_for() -> None:
+    async def story(world: World) -> None:
+        await world.open(connection=Connection(reconnect_base_s=500.0, reconnect_max_s=500.0))
+        await world.streaming()
+        first = set(world.server.sockets)
+        lost_ns = world.clock.now
+        await world.server.drop()
+        await world.until(lambda: bool(world.server.sockets) and first.isdisjoint(world.server.sockets), step_s=5.0)
+        assert world.clock.now - lost_ns >= 500 * NS_PER_S
+
+    tell(story, minutes=10.1)
+
+
+# ---------------------------------------------------------------- without streams
+
+
+def test_without_streams_the_venue_is_asked_for_candles_and_quotes() -> None:
+    async def story(world: World) -> None:
+        world.server.books["BTCUSDT"] = ("100.1", "100.2", "100.1")
+        await world.open(connection=Connection(streams=False))
+        await world.until(lambda: world.quotes == [(100.1, 100.2)])
+        world.server.candles["BTCUSDT"] += [row(11)]
+        world.server.books["BTCUSDT"] = ("100.3", "100.4", "100.3")
+        world.clock.advance(31)
+        await world.until(lambda: world.quotes[-1] == (100.3, 100.4), step_s=0.5)
+        world.server.candles["BTCUSDT"] += [row(12)]
+        world.clock.advance(60)
+        await world.until(lambda: len(world.candles) == 2, step_s=0.5)
+        assert world.candles == [candle(10), candle(11)]
+        assert world.server.subscribed == []
+
+    tell(story, minutes=10.5)
+
+
 # ---------------------------------------------------------------- quotes
 
 
@@ -433,7 +467,7 @@ def test_candles_wait_for_a_slow_reader_and_none_is_dropped() -> None:
             jitter=random.Random(1),
             known={BTC: candle(0).open_time_ns},
             history=1,
-            queue_limit=3,
+            connection=Connection(queue_limit=3),
         )
         found: list[FeedItem] = []
         async for batch in feed.batches(0):
@@ -506,8 +540,29 @@ def test_looking_for_the_network_needs_no_heavy_import() -> None:
 
 def test_the_back_off_grows_from_one_second_to_a_minute_and_differs_between_clients() -> None:
     jitter = random.Random(5)
-    waits = [[back_off_s(failures, jitter) for _ in range(200)] for failures in (1, 2, 3, 6, 50, 10_000)]
+    waits = [[Connection().back_off_s(failures, jitter) for _ in range(200)] for failures in (1, 2, 3, 6, 50, 10_000)]
     assert all(1.0 <= wait <= 60.0 for group in waits for wait in group)
     assert [max(group) <= top for group, top in zip(waits, (2, 4, 8, 60, 60, 60), strict=True)] == [True] * 6
     assert max(waits[-1]) > 55.0
     assert len(set(waits[0])) > 100
+
+
+def test_the_back_off_reaches_the_longest_wait_from_the_shortest_one_that_can_be_set() -> None:
+    jitter = random.Random(5)
+    connection = Connection(reconnect_base_s=0.05, reconnect_max_s=3600.0)
+    waits = [connection.back_off_s(1_000_000, jitter) for _ in range(200)]
+    assert max(waits) > 3000.0
+    assert all(0.05 <= wait <= 3600.0 for wait in waits)
+
+
+@pytest.mark.parametrize(
+    ("wrong", "words"),
+    [
+        ({"queue_limit": 0}, "queue_limit is 0"),
+        ({"reconnect_base_s": 0.0}, "give more than 0"),
+        ({"reconnect_base_s": 61.0}, "at most reconnect_max_s, which is 60.0"),
+    ],
+)
+def test_a_connection_that_cannot_be_is_refused(wrong: dict[str, Any], words: str) -> None:
+    with pytest.raises(ValueError, match=words):
+        Connection(**wrong)

@@ -6,6 +6,7 @@ import random
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from promethean.domain.candles import timeframe_ns
 from promethean.domain.errors import ConfigError, VenueError
@@ -16,6 +17,9 @@ from promethean.runtime.feeds.columns import CandleColumns, recorded_instrument
 from promethean.runtime.feeds.file import FileFeed
 from promethean.runtime.feeds.port import Feed
 from promethean.runtime.feeds.synthetic import DEFAULT_SPEED, SyntheticFeed
+
+if TYPE_CHECKING:
+    from promethean.runtime.feeds.live import Connection
 
 LIVE, SYNTHETIC = "live", "synthetic"
 
@@ -78,7 +82,12 @@ def file_feed(name: str, wanted: Wanted, clock: Clock, say: Callable[[str], None
 
 
 async def live_feed(
-    wanted: Wanted, base_url: str | None, known_open_ns: int | None, clock: Clock, say: Callable[[str], None]
+    wanted: Wanted,
+    base_url: str | None,
+    known_open_ns: int | None,
+    clock: Clock,
+    say: Callable[[str], None],
+    connection: Connection,
 ) -> Feed | None:
     """Live public data, or None when there is no network: then `say` has told so in plain words.
 
@@ -102,7 +111,9 @@ async def live_feed(
     known = None if known_open_ns is None else {wanted.instrument: known_open_ns}
     jitter = random.Random()  # noqa: S311  spreads reconnects, guards nothing
     try:
-        return await LiveFeed.open(data, [wanted.instrument], wanted.timeframe, clock, jitter=jitter, known=known)
+        return await LiveFeed.open(
+            data, [wanted.instrument], wanted.timeframe, clock, jitter=jitter, known=known, connection=connection
+        )
     except VenueError as error:
         await data.close()
         say(f"No live data: {error}")

@@ -9,6 +9,7 @@ import socket
 import threading
 from collections.abc import AsyncIterator, Hashable, Iterable, Mapping, Sequence
 from contextlib import suppress
+from dataclasses import dataclass
 from types import MappingProxyType
 from urllib.parse import urlsplit
 
@@ -25,14 +26,14 @@ from promethean.runtime.feeds.port import BATCH_ITEMS, FeedItem
 
 log = logging.getLogger(__name__)
 
-BACK_OFF_MIN_S = 1.0
-BACK_OFF_MAX_S = 60.0
 ALARM_AFTER = 3
 """Failures in a row after which somebody must look."""
 QUOTE_EVERY_NS = NS_PER_S
 OVERDUE_NS = 5 * NS_PER_S
 """How long after the close of a candle its stream may be silent before it is asked for."""
 FILL_TRIES = 3
+POLL_NS = 2 * NS_PER_S
+"""Between two requests where no stream is wanted."""
 
 VENUE_URLS = {
     "binance": "https://api.binance.com",
@@ -81,9 +82,39 @@ async def venue_reachable(url: str, timeout_s: float = 2.0) -> bool:
         return False
 
 
-def back_off_s(failures: int, jitter: random.Random) -> float:
-    """Seconds to wait after so many failures in a row: up to 2, 4, 8 .. 60, at least 1, drawn at random in between."""
-    return jitter.uniform(BACK_OFF_MIN_S, min(BACK_OFF_MAX_S, BACK_OFF_MIN_S * 2.0 ** min(failures, 10)))
+@dataclass(frozen=True, slots=True)
+class Connection:
+    """How the feed holds on to its venue.
+
+    streams:          whether the venue tells news by itself where it can; else it is asked every two seconds.
+    queue_limit:      candles that may wait for the reader before the streams have to.
+    reconnect_base_s: shortest wait after a lost connection.  reconnect_max_s: longest.
+    """
+
+    streams: bool = True
+    queue_limit: int = 4096
+    reconnect_base_s: float = 1.0
+    reconnect_max_s: float = 60.0
+
+    def __post_init__(self) -> None:
+        if self.queue_limit < 1:
+            raise ValueError(f"queue_limit is {self.queue_limit}; at least one candle must be able to wait")
+        if not 0 < self.reconnect_base_s <= self.reconnect_max_s:
+            raise ValueError(
+                f"reconnect_base_s is {self.reconnect_base_s}; give more than 0 "
+                f"and at most reconnect_max_s, which is {self.reconnect_max_s}"
+            )
+
+    def back_off_s(self, failures: int, jitter: random.Random) -> float:
+        """Seconds to wait after so many failures in a row, drawn at random between the shortest and a bound.
+
+        The bound is 2, 4, 8 .. times the shortest wait, and at most the longest.
+        """
+        bound_s = self.reconnect_base_s * 2.0 ** min(failures, 100)  # a float ends at 2 ** 1023
+        return jitter.uniform(self.reconnect_base_s, min(self.reconnect_max_s, bound_s))
+
+
+USUAL_CONNECTION = Connection()
 
 
 class _Inbox:
@@ -161,7 +192,7 @@ class LiveFeed:
         history: Mapping[InstrumentId, Sequence[Candle]],
         last_open_ns: Mapping[InstrumentId, int],
         stale_after_s: float,
-        queue_limit: int,
+        connection: Connection,
     ) -> None:
         self.provenance = f"live {market_data.exchange_id.capitalize()} public data"
         self.timeframe = timeframe
@@ -176,7 +207,8 @@ class LiveFeed:
         self._clock = clock
         self._jitter = jitter
         self._stale_after_ns = int(stale_after_s * NS_PER_S)
-        self._inbox = _Inbox(queue_limit)
+        self._connection = connection
+        self._inbox = _Inbox(connection.queue_limit)
         self._tracks = {
             instrument: _Track(last_open_ns[instrument], history[instrument][-1] if history[instrument] else None)
             for instrument in instruments
@@ -196,7 +228,7 @@ class LiveFeed:
         known: Mapping[InstrumentId, int] | None = None,
         history: int = 500,
         stale_after_s: float = 30.0,
-        queue_limit: int = 1000,
+        connection: Connection = USUAL_CONNECTION,
     ) -> LiveFeed:
         """A feed with its history fetched.
 
@@ -205,6 +237,7 @@ class LiveFeed:
         known:       open time of the last candle that the caller's stream already holds, by instrument: the history
                      ends there and every later candle comes as an item.  Without it the feed begins with the present.
         history:     candles before the first item, 1 to 999.
+        connection:  how it holds on to the venue.
         Raises ConfigError for an unknown instrument or timeframe, VenueError when the venue does not answer.
         """
         length_ns = timeframe_ns(timeframe)
@@ -230,9 +263,7 @@ class LiveFeed:
             else:  # listed a moment ago: the candle that is forming now will be the first
                 now_ns = await market_data.venue_now_ns()
                 last_open_ns[instrument] = now_ns - now_ns % length_ns - length_ns
-        return cls(
-            market_data, chosen, timeframe, clock, jitter, past, last_open_ns, stale_after_s, queue_limit
-        )  # fmt: skip
+        return cls(market_data, chosen, timeframe, clock, jitter, past, last_open_ns, stale_after_s, connection)
 
     # ------------------------------------------------------------ the reader's side
 
@@ -272,7 +303,7 @@ class LiveFeed:
             renewals = self._renewals
             error = await self._session()
             self.failures = 1 if self._renewals > renewals else self.failures + 1
-            wait_s = back_off_s(self.failures, self._jitter)
+            wait_s = self._connection.back_off_s(self.failures, self._jitter)
             if isinstance(error, RateLimitedError):
                 wait_s = max(wait_s, error.retry_after_s)
             log.log(
@@ -306,6 +337,10 @@ class LiveFeed:
         track = self._tracks[instrument]
         async with track.lock:
             await self._fill(instrument, None)
+        while not self._connection.streams:
+            await self._clock.sleep_until_ns(self._clock.now_ns() + POLL_NS)
+            async with track.lock:
+                await self._fill(instrument, None)
         async for rows in self._market_data.watch_candles(instrument, self.timeframe):
             for row in rows:
                 self._note(track, "candle", row)
@@ -373,12 +408,18 @@ class LiveFeed:
 
     async def _follow_quotes(self, instrument: InstrumentId) -> None:
         track = self._tracks[instrument]
-        async for quote in self._market_data.watch_quotes(instrument):
+        quotes = self._market_data.watch_quotes if self._connection.streams else self._asked_quotes
+        async for quote in quotes(instrument):
             self._note(track, "quote", _content(quote))
             # While candles are asked for, quotes wait: one that came first would lend its price and its time to candles
             # that closed long ago, and an entry on them would pass for fresh.
             async with track.lock:
                 self._inbox.put_quote(QuoteObserved(quote, self._clock.now_ns()))
+
+    async def _asked_quotes(self, instrument: InstrumentId) -> AsyncIterator[Quote]:
+        while True:
+            yield await self._market_data.quote(instrument)
+            await self._clock.sleep_until_ns(self._clock.now_ns() + POLL_NS)
 
     def _note(self, track: _Track, kind: str, content: Hashable) -> None:
         """A repeated message is no sign of life."""
