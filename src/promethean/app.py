@@ -290,9 +290,9 @@ async def _run_once(
         database = await open_database(settings, dsn)
         closing.push_async_callback(database.close)
         await open_vault(database, settings.app.home, settings.vault.key, settings.vault.previous_keys)
-        journal = Journal(await database.raw())
+        journal = Journal(await database.raw(durable=False))  # paper money: see docs/adr/0010
         closing.push_async_callback(journal.close)
-        market = Journal(await database.raw())
+        market = Journal(await database.raw(durable=False))
         closing.push_async_callback(market.close)
         feed = await _make_feed(settings, options, file, journal, clock, watcher)
         closing.push_async_callback(feed.close)

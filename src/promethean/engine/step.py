@@ -85,9 +85,8 @@ class _Flow:
 
 def _on_market(flow: _Flow, event: MarketEvent) -> None:
     _start_day(flow)
-    account = flow.state.account
-    if account.holdings or account.day is None or account.day.losing_streak:
-        _watch_breaker(flow)  # flat and without a loss today there is nothing that could trip it
+    if flow.state.account.holdings:  # flat, nothing moves equity, and a streak grows with a fill
+        _watch_breaker(flow)
         _repair_stops(flow)
     for seat in flow.desk.seats:
         signals = seat.strategy.on_event(event, flow.state.view)

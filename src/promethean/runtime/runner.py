@@ -15,7 +15,7 @@ from promethean.storage.journal import Journal, Seen, account_stream, market_str
 
 log = logging.getLogger(__name__)
 
-GROUP_EVENTS = 1000  # market events that are written together when they come faster than one by one
+GROUP_EVENTS = 2000  # market events that are written together when they come faster than one by one
 LOOK_AROUND_S = 0.05  # how soon a kill from another process is seen while no market event comes
 
 
@@ -142,7 +142,7 @@ class Runner:
 
     def _handled(self, items: Sequence[FeedItem]) -> None:
         self.handled += len(items)
-        self.candles += sum(type(item.event) is CandleClosed for item in items)
+        self.candles += [type(item.event) for item in items].count(CandleClosed)
         self.sequence = items[-1].sequence
 
     async def _catch_up(self) -> None:

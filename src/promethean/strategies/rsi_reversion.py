@@ -130,7 +130,8 @@ class RsiReversion:
             memo = self._memo = self._states(series, memo)
         if memo.before is None or memo.now is None:
             return math.nan, math.nan
-        return memo.before.value(self.period), memo.now.value(self.period)
+        before = memo.before.value(self.period) if self.confirm else math.nan
+        return before, memo.now.value(self.period)
 
     def _states(self, series: CandleSeries, memo: _Memo | None) -> _Memo:
         if memo is None or not series.continues(memo.series):

@@ -177,24 +177,31 @@ class PaperVenue:
 
     def advance(self, event: MarketEvent) -> Iterator[VenueReport]:
         """What the market event does to the book, report by report."""
-        of = event.candle if isinstance(event, CandleClosed) else event.quote
-        seen_at_ns = self._seen_at_ns.get(of.instrument, -1)
-        self._seen_at_ns[of.instrument] = max(seen_at_ns, event.at_ns)
-        if not self._book:
-            return
         if isinstance(event, CandleClosed):
-            yield from self._through(event.candle, seen_at_ns > event.candle.open_time_ns)
-        else:
-            yield from self._expire(of.instrument, event.at_ns)
-            yield from self._at_quote(event.quote, seen_at_ns)
+            candle = event.candle
+            seen_at_ns = self._look(candle.instrument, candle.close_time_ns)
+            if not self._book or not self._concerns(candle):
+                return iter(())
+            return self._through(candle, seen_at_ns > candle.open_time_ns)
+        seen_at_ns = self._look(event.quote.instrument, event.quote.at_ns)
+        return self._meets(event.quote, seen_at_ns) if self._book else iter(())
+
+    def _look(self, instrument: InstrumentId, at_ns: int) -> int:
+        """Remember when the instrument was last seen; the time before that."""
+        seen_at_ns = self._seen_at_ns.get(instrument, -1)
+        if at_ns > seen_at_ns:
+            self._seen_at_ns[instrument] = at_ns
+        return seen_at_ns
+
+    def _meets(self, quote: Quote, seen_at_ns: int) -> Iterator[VenueReport]:
+        yield from self._expire(quote.instrument, quote.at_ns)
+        yield from self._at_quote(quote, seen_at_ns)
 
     def _through(self, candle: Candle, quoted: bool) -> Iterator[VenueReport]:
         """A whole candle.  What has ended before it opens does not meet it.
 
         quoted: whether quotes were seen inside the candle.
         """
-        if not self._concerns(candle):
-            return
         yield from self._expire(candle.instrument, candle.open_time_ns)
         if not quoted:
             yield from self._at_open(candle)
