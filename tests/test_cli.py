@@ -377,8 +377,8 @@ def test_a_row_edited_by_hand_is_named(copied_home: Path) -> None:
         stream = asyncio.run(edit())
     finally:
         server.stop()
-    assert f"journal stream {stream} is damaged at row 1" in refused("audit", "verify", status=1)
-    report = answer("audit", "verify", status=1)
+    assert f"journal stream {stream} is damaged at row 1" in refused("audit", "verify", status=2)
+    report = answer("audit", "verify", status=2)
     assert report["ok"] is False
     assert "damaged at row 1" in report["error"]
 

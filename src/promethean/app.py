@@ -17,7 +17,14 @@ from typing import TYPE_CHECKING, Any, Self, TypeVar, get_args
 
 from promethean import __version__
 from promethean.config import Settings, VenueName, fraction
-from promethean.domain.errors import ConfigError, LeaseLostError, PrometheanError, StoreError, unknown_name
+from promethean.domain.errors import (
+    ConfigError,
+    JournalTamperedError,
+    LeaseLostError,
+    PrometheanError,
+    StoreError,
+    unknown_name,
+)
 from promethean.domain.ids import AccountId, StrategyId, UserId
 from promethean.domain.instruments import Instrument, MarketType
 from promethean.domain.orders import OrderType
@@ -255,8 +262,8 @@ async def _up(
     for attempt in range(RESTARTS_MAX + 1):
         try:
             return await _run_once(settings, options, watcher, file, postgres.dsn, stopping, begun)
-        except LeaseLostError:
-            raise  # somebody else works for the account now; taking it back would be a quarrel
+        except (LeaseLostError, JournalTamperedError):
+            raise  # another process has the account, or somebody edited its journal: a person has to look
         except (StoreError, ConfigError) as error:
             # A database that was there and refuses now is away, not wrong.
             is_first = attempt == 0 and isinstance(error, ConfigError)
@@ -311,9 +318,7 @@ async def _run_once(
             stop_task.cancel()
         run_seconds = time.perf_counter() - run_begun
         handled = runner.handled + account.state.account.sequence - events_before
-        return await summarise(
-            info, feed, journal, runner, account, ended, begun, start_seconds, handled / max(run_seconds, 1e-9)
-        )
+        return await summarise(info, feed, journal, runner, account, ended, begun, start_seconds, run_seconds, handled)
 
 
 async def _make_feed(
@@ -707,6 +712,22 @@ def migrate(settings: Settings) -> str:
 
     prepare_home(settings.app.home)
     return with_database(settings, nothing_more)
+
+
+def rotate_key(settings: Settings) -> int:
+    """Replace the key of the key file; the number of rows encrypted anew.
+
+    Raises ConfigError when the key comes from ENCRYPTION_KEY, or there is no readable key file.
+    """
+    from promethean.storage.vault import rotate_key_file
+
+    if settings.vault.key is not None:
+        raise ConfigError("the key comes from ENCRYPTION_KEY; put the new one there and the old one into previous_keys")
+
+    async def rotation(database: Database) -> int:
+        return await rotate_key_file(database, settings.app.home)
+
+    return with_database(settings, rotation)
 
 
 @contextlib.contextmanager

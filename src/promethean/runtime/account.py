@@ -148,6 +148,7 @@ class AccountRunner:
         view: the market as it was known at `seen`, the last market event the account has handled.
         """
         self._market, self._sequence = seen.stream, seen.sequence
+        await self._journal.verify(self._stream)  # a state is only as true as the journal it is the sum of
         head = await self._journal.open_stream(self._stream)
         self.state = State(self.state.account, view, view.as_of_ns)
         async for record in self._journal.read(self._stream):

@@ -58,7 +58,11 @@ class RunInfo:
 
 @dataclass(frozen=True, slots=True)
 class Summary:
-    """What a run came to.  Amounts are quote units as decimal text; counts are of the whole account."""
+    """What a run came to.  Amounts are quote units as decimal text; counts are of the whole account.
+
+    seconds, events_per_s: of this start, from the first market event to the last commit.
+    total_seconds:         with starting, stopping and hashing the journal.
+    """
 
     feed: str
     synthetic: bool
@@ -84,6 +88,7 @@ class Summary:
     seconds: float
     events_per_s: float
     start_seconds: float
+    total_seconds: float
     peak_rss_mb: float
 
 
@@ -96,9 +101,14 @@ async def summarise(
     ended: bool,
     begun: float,
     start_seconds: float,
-    events_per_s: float,
+    run_seconds: float,
+    handled: int,
 ) -> Summary:
-    """What the run came to, from the account's state and the journal.  begun: `time.perf_counter()` of the start."""
+    """What the run came to, from the account's state and the journal.
+
+    begun:   `time.perf_counter()` of the start.
+    handled: market events and facts in `run_seconds`.
+    """
     state = account.state
     totals = state.account.totals
     seen = Seen(market_stream(feed.name, info.instrument.id), runner.sequence)
@@ -126,8 +136,9 @@ async def summarise(
         final_equity=None if equity is None else plain(equity),
         open_positions=len(state.account.holdings),
         journal_hash=await journal.fingerprint(stream, seen, repeatable=feed.is_repeatable),
-        seconds=round(time.perf_counter() - begun, 3),
-        events_per_s=round(events_per_s, 1),
+        seconds=round(run_seconds, 3),
+        events_per_s=round(handled / max(run_seconds, 1e-9), 1),
         start_seconds=round(start_seconds, 3),
+        total_seconds=round(time.perf_counter() - begun, 3),
         peak_rss_mb=round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024, 1),
     )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from decimal import Decimal
@@ -75,7 +76,7 @@ def parse_strategy(text: str, name: str) -> StrategyFile:
     class_name = head.text("class")
     if class_name not in STRATEGIES:
         raise head.error("class", f"names an {unknown_name('strategy', class_name, STRATEGIES)}")
-    identity, exchange = head.text("id"), market.text("exchange")
+    identity, exchange = _identity(head), market.text("exchange")
     base, quote, market_type, timeframe = _market(market)
     parameters = sections.section("parameters", optional=True)
     sizing = _sizing(parameters)
@@ -127,6 +128,13 @@ def _as_float(value: Decimal | None) -> float | None:
 
 
 # ---------------------------------------------------------------- sections
+
+
+def _identity(head: _Section) -> str:
+    name = head.text("id")
+    if re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_-]{0,63}", name) is None:
+        raise head.error("id", f"is {name!r}; write letters, digits, - and _, at most 64")
+    return name
 
 
 def _market(market: _Section) -> tuple[str, str, MarketType, str]:

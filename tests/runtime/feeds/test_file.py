@@ -47,7 +47,7 @@ def test_every_row_comes_once_numbered_from_one_without_a_gap(btc: Instrument, c
 
 
 def test_at_full_speed_items_come_in_full_batches_and_nobody_waits(btc: Instrument, clock: Any) -> None:
-    assert [len(batch) for batch in collect(feed(120, btc, clock))] == [50, 50, 20]
+    assert [len(batch) for batch in collect(feed(50, btc, clock))] == [20, 20, 10]
     assert clock.waits == []
 
 

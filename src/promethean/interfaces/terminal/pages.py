@@ -23,7 +23,7 @@ def pairs(rows: Mapping[str, RenderableType]) -> Table:
     table.add_column(style="dim", no_wrap=True, min_width=14)
     table.add_column()
     for name, value in rows.items():
-        table.add_row(name, value)
+        table.add_row(name, Text(value) if isinstance(value, str) else value)  # a file's name is no markup
     return table
 
 
@@ -72,7 +72,9 @@ def summary(run: Mapping[str, Any], quote: str, home: str) -> RenderableType:
     if run["open_positions"]:
         rows["Still open"] = f"{run['open_positions']} position, valued at the last price"
     rows["Journal hash"] = Text(run["journal_hash"][:32] + "...", style="dim")
-    rows["Time"] = f"{run['seconds']:,.1f} s, {run['events_per_s']:,.0f} events/s, up to {run['peak_rss_mb']:,.0f} MB"
+    rows["Time"] = (
+        f"{run['total_seconds']:,.1f} s, {run['events_per_s']:,.0f} events/s, up to {run['peak_rss_mb']:,.0f} MB"
+    )
     rows["Kept in"] = home
     ending = "The recording has ended." if run["finished"] else "Stopped; the same command goes on from here."
     note = Text("", style="dim")

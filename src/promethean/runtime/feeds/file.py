@@ -64,7 +64,7 @@ class FileFeed:
         return len(self._columns)
 
     async def batches(self, after: int) -> AsyncIterator[Sequence[FeedItem]]:
-        """Items with a sequence above `after`: up to 50 at once at full speed, one by one in paced time."""
+        """Items with a sequence above `after`: up to 20 at once at full speed, one by one in paced time."""
         if after < 0:
             raise ValueError(f"sequences start at 1, so nothing comes after {after}")
         if self._speed is None:

@@ -10,7 +10,7 @@ from promethean.domain.events import MarketEvent
 from promethean.domain.ids import InstrumentId
 from promethean.domain.instruments import Instrument
 
-BATCH_ITEMS = 50
+BATCH_ITEMS = 20
 """Most items in one batch of a feed that runs as fast as it can."""
 
 

@@ -164,7 +164,7 @@ class SyntheticFeed:
         self._limit = limit
 
     async def batches(self, after: int) -> AsyncIterator[Sequence[FeedItem]]:
-        """Items with a sequence above `after`: up to 50 at once at full speed, one by one in paced time."""
+        """Items with a sequence above `after`: up to 20 at once at full speed, one by one in paced time."""
         if after < 0:
             raise ValueError(f"sequences start at 1, so nothing comes after {after}")
         begun_ns = self._clock.now_ns()
