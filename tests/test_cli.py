@@ -383,6 +383,14 @@ def test_a_row_edited_by_hand_is_named(copied_home: Path) -> None:
     assert "damaged at row 1" in report["error"]
 
 
+def test_the_key_file_is_rotated_and_the_platform_goes_on(copied_home: Path) -> None:
+    before = (copied_home / "vault.key").read_bytes()
+    assert answer("secrets", "rotate") == {"rows": 0}
+    assert (copied_home / "vault.key").read_bytes() != before
+    assert (copied_home / "vault.key.previous").read_bytes() == before
+    assert answer("audit", "verify")["ok"] is True
+
+
 # ---------------------------------------------------------------- two processes
 
 

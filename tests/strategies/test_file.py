@@ -120,6 +120,7 @@ MISTAKES: list[tuple[dict[str, Any], str, str]] = [
     ({"strategy.class": REMOVE}, "strategy.class", "is missing"),
     ({"strategy.class": 5}, "strategy.class", "is 5; write text"),
     ({"strategy.id": ""}, "strategy.id", "is ''; write text"),
+    ({"strategy.id": "../x"}, "strategy.id", "is '../x'; write letters, digits, - and _"),
     ({"strategy": REMOVE}, "strategy", "is missing"),
     ({"strategy": "rsi"}, "strategy", "is not a mapping of keys to values"),
     ({"strategy.klass": "x"}, "strategy", "unknown key 'klass'; did you mean 'class'?"),
