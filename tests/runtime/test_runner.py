@@ -256,6 +256,7 @@ def test_live_events_that_were_written_and_not_handled_are_handled_first(play: P
             async for batch in market.feed().batches(4):
                 for item in batch[:5]:
                     process.market.append(stream, item.event, 1)
+                break
             await process.market.write()
         async with AsyncExitStack() as closing:
             process = await site.start(closing, feed=LiveFeed(market, 12, FeedError("gone")))

@@ -16,6 +16,7 @@ from promethean.storage.journal import Journal, Seen, account_stream, market_str
 log = logging.getLogger(__name__)
 
 GROUP_EVENTS = 2000  # market events that are written together when they come faster than one by one
+SLICE_EVENTS = 200  # handled before anything else gets its turn
 LOOK_AROUND_S = 0.05  # how soon a kill from another process is seen while no market event comes
 
 
@@ -82,15 +83,11 @@ class Runner:
         reader = asyncio.create_task(self._read(arrived), name=f"feed:{self._feed.name}")
         try:
             while (batch := await self._next(arrived, reader)) is not None:
-                for sequence, event in batch:
-                    await self._account.on_market(event, sequence)
-                self._handled(batch)
-                if self._on_candles is not None:
-                    self._on_candles([item.event for item in batch if isinstance(item.event, CandleClosed)])
-                await self._account.look_around()
+                for start in range(0, len(batch), SLICE_EVENTS):
+                    await self._handle(batch[start : start + SLICE_EVENTS])
+                    if self._stopping.is_set():
+                        break  # what is left of the group is written, and waits for the next start
                 await self._account.commit()
-                if self._tick is not None:
-                    self._tick(self._account.state, self.candles)
         finally:
             reader.cancel()
             await asyncio.gather(reader, return_exceptions=True)
@@ -139,6 +136,18 @@ class Runner:
             await self._account.look_around()
             await self._account.commit()
         return None
+
+    async def _handle(self, items: Sequence[FeedItem]) -> None:
+        """Some events in a row; then a look at what else has happened: signals, latches, people."""
+        for sequence, event in items:
+            await self._account.on_market(event, sequence)
+        self._handled(items)
+        if self._on_candles is not None:
+            self._on_candles([item.event for item in items if isinstance(item.event, CandleClosed)])
+        await self._account.look_around()
+        if self._tick is not None:
+            self._tick(self._account.state, self.candles)
+        await asyncio.sleep(0)
 
     def _handled(self, items: Sequence[FeedItem]) -> None:
         self.handled += len(items)
