@@ -16,7 +16,7 @@ from promethean.storage.journal import Journal, Seen, account_stream, market_str
 log = logging.getLogger(__name__)
 
 GROUP_EVENTS = 2000  # market events that are written together when they come faster than one by one
-SLICE_EVENTS = 200  # handled before anything else gets its turn
+SLICE_EVENTS = 500  # handled before anything else gets its turn
 LOOK_AROUND_S = 0.05  # how soon a kill from another process is seen while no market event comes
 
 
@@ -119,6 +119,7 @@ class Runner:
         self, arrived: asyncio.Queue[Sequence[FeedItem]], reader: asyncio.Task[None]
     ) -> Sequence[FeedItem] | None:
         """The next batch, or None when the feed has ended or we are to stop; the latches are looked at meanwhile."""
+        await asyncio.sleep(0)  # signals get their turn between groups, however fast these come
         while not self._stopping.is_set():
             if not arrived.empty():
                 return arrived.get_nowait()
@@ -138,7 +139,7 @@ class Runner:
         return None
 
     async def _handle(self, items: Sequence[FeedItem]) -> None:
-        """Some events in a row; then a look at what else has happened: signals, latches, people."""
+        """Some events in a row; then a look at the kill latches, and a word to who looks on."""
         for sequence, event in items:
             await self._account.on_market(event, sequence)
         self._handled(items)
@@ -147,7 +148,6 @@ class Runner:
         await self._account.look_around()
         if self._tick is not None:
             self._tick(self._account.state, self.candles)
-        await asyncio.sleep(0)
 
     def _handled(self, items: Sequence[FeedItem]) -> None:
         self.handled += len(items)
