@@ -13,7 +13,7 @@ import types
 from collections.abc import Callable, Mapping
 from dataclasses import fields, is_dataclass
 from decimal import Decimal
-from functools import cache
+from functools import cache, lru_cache
 from json.encoder import encode_basestring
 from operator import attrgetter
 from typing import Any, TypeAlias, Union, get_args, get_origin, get_type_hints
@@ -37,8 +37,9 @@ def canonical(value: Json) -> str:
     return _ENCODER.encode(value)
 
 
-@cache
-def _quoted(text: str) -> str:
+@lru_cache(maxsize=1024)
+def quoted(text: str) -> str:
+    """A text as canonical JSON; kept, for names that come again and again."""
     return encode_basestring(text)
 
 
@@ -49,8 +50,8 @@ def encode(event: Event) -> str:
         c = event.candle
         return (
             f'{{"candle":{{"close":"{c.close!r}","close_time_ns":{c.close_time_ns},"high":"{c.high!r}",'
-            f'"instrument":{_quoted(c.instrument)},"low":"{c.low!r}","open":"{c.open!r}",'
-            f'"open_time_ns":{c.open_time_ns},"timeframe":{_quoted(c.timeframe)},"volume":"{c.volume!r}"}},'
+            f'"instrument":{quoted(c.instrument)},"low":"{c.low!r}","open":"{c.open!r}",'
+            f'"open_time_ns":{c.open_time_ns},"timeframe":{quoted(c.timeframe)},"volume":"{c.volume!r}"}},'
             f'"received_at_ns":{event.received_at_ns}}}'
         )
     return canonical(to_json(event))

@@ -20,7 +20,7 @@ from promethean.domain.candles import Candle
 from promethean.domain.errors import JournalTamperedError, LeaseLostError, StoreError
 from promethean.domain.events import START_RECORDS, CandleClosed, Event, MarketEvent
 from promethean.domain.ids import AccountId, InstrumentId, OrderId, StreamName, UserId
-from promethean.storage.encoding import canonical, decode, encode
+from promethean.storage.encoding import canonical, decode, encode, quoted
 from promethean.storage.projections import Rows, Shape, rows_text, upserts
 
 GENESIS = bytes(32)
@@ -158,7 +158,7 @@ class Journal:
         sequence += 1
         kind = type(event).__name__
         payload = f'{{"event":{encode(event)}'
-        payload += "}" if seen is None else f',"seen":{canonical([seen.stream, seen.sequence])}}}'
+        payload += "}" if seen is None else f',"seen":[{quoted(seen.stream)},{seen.sequence}]}}'
         happened_at_ns = event.at_ns
         digest = chain(previous, stream, sequence, kind, happened_at_ns, received_at_ns, payload)
         self._pending.append((stream, sequence, kind, payload, happened_at_ns, received_at_ns, previous, digest))
