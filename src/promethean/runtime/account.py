@@ -13,7 +13,6 @@ from dataclasses import dataclass
 from decimal import Decimal
 from typing import get_args
 
-from promethean.domain.accounts import AccountMode
 from promethean.domain.errors import StoreError
 from promethean.domain.events import (
     AccountEvent,
@@ -391,11 +390,6 @@ class AccountRunner:
     def _halted(self) -> str | None:
         halts = self._halts()
         return "; ".join(halt.reason for halt in halts) if halts else None
-
-    @property
-    def mode(self) -> AccountMode:
-        """How far the account may go now."""
-        return self.state.account.mode
 
 
 def _held(account: Account) -> dict[InstrumentId, Decimal]:
