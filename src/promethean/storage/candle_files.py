@@ -348,8 +348,7 @@ def _floats(column: pyarrow.ChunkedArray) -> FloatArray:
         numbers = pc.cast(column, pa.float64(), safe=False)
     except (pa.ArrowInvalid, pa.ArrowNotImplementedError):
         return np.array([_float(value) for value in column.to_pylist()], np.float64)
-    values: FloatArray = numbers.to_numpy()  # null becomes NaN
-    return values
+    return _array(numbers)  # null becomes NaN
 
 
 def _float(value: object) -> float:
@@ -375,8 +374,12 @@ def _times(column: pyarrow.ChunkedArray) -> IntArray:
 def _whole(column: pyarrow.ChunkedArray) -> IntArray:
     import pyarrow.compute as pc
 
-    values: IntArray = pc.fill_null(column, UNKNOWN_TIME).to_numpy()
-    return values
+    return _array(pc.fill_null(column, UNKNOWN_TIME) if column.null_count else column)
+
+
+def _array(column: pyarrow.ChunkedArray) -> Any:
+    """The column as numpy; what can be shared is, because pyarrow's own way imports pandas, a second of every start."""
+    return column.to_numpy() if column.null_count else np.from_dlpack(column.combine_chunks())
 
 
 def _to_ns(times: IntArray) -> IntArray:

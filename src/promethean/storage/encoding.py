@@ -8,15 +8,15 @@ the same bytes, so the hash chain can be checked from what PostgreSQL holds.
 from __future__ import annotations
 
 import enum
-import json
 import types
 from collections.abc import Callable, Mapping
 from dataclasses import fields, is_dataclass
 from decimal import Decimal
 from functools import cache, lru_cache
-from json.encoder import encode_basestring
 from operator import attrgetter
 from typing import Any, TypeAlias, Union, get_args, get_origin, get_type_hints
+
+import orjson
 
 from promethean.domain import events as event_module
 from promethean.domain.errors import StoreError, unknown_name
@@ -25,7 +25,6 @@ from promethean.domain.money import plain
 
 Json: TypeAlias = dict[str, "Json"] | list["Json"] | str | int | bool | None
 
-_ENCODER = json.JSONEncoder(ensure_ascii=False, sort_keys=True, separators=(",", ":"), allow_nan=False)
 EVENT_TYPES: Mapping[str, type[Any]] = types.MappingProxyType(
     {name: kind for name, kind in vars(event_module).items() if isinstance(kind, type) and is_dataclass(kind)
      and kind.__module__ == event_module.__name__}
@@ -34,13 +33,13 @@ EVENT_TYPES: Mapping[str, type[Any]] = types.MappingProxyType(
 
 def canonical(value: Json) -> str:
     """The one text of a JSON value."""
-    return _ENCODER.encode(value)
+    return orjson.dumps(value, option=orjson.OPT_SORT_KEYS).decode()
 
 
 @lru_cache(maxsize=1024)
 def quoted(text: str) -> str:
     """A text as canonical JSON; kept, for names that come again and again."""
-    return encode_basestring(text)
+    return canonical(text)
 
 
 def encode(event: Event) -> str:

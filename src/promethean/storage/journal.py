@@ -8,13 +8,14 @@ told before.
 from __future__ import annotations
 
 import hashlib
-import json
 from collections.abc import AsyncIterator, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from decimal import Decimal
 from functools import cache
 from typing import Any
+
+import orjson
 
 from promethean.domain.candles import Candle
 from promethean.domain.errors import JournalTamperedError, LeaseLostError, StoreError
@@ -343,7 +344,7 @@ class Journal:
                 raise JournalTamperedError(stream, expected, f"the row is missing; the next one is {sequence}")
             if bytes(row["previous_hash"]) != previous:
                 raise JournalTamperedError(stream, sequence, "it does not continue the row before it")
-            payload = canonical(json.loads(row["payload"]))
+            payload = canonical(orjson.loads(row["payload"]))
             happened, received = row["happened_at_ns"], row["received_at_ns"]
             if chain(previous, stream, sequence, row["type"], happened, received, payload) != bytes(row["hash"]):
                 raise JournalTamperedError(stream, sequence, f"the {row['type']} in it was edited")
@@ -394,7 +395,7 @@ class Journal:
             if upto is not None and row["sequence"] > upto:
                 break
             if row["type"] not in left_out:
-                body = json.loads(row["payload"])["event"]
+                body = orjson.loads(row["payload"])["event"]
                 what = canonical([row["type"], row["happened_at_ns"], *_happenings(body)])
                 digest.update(what.encode() + b"\n")
 
@@ -463,7 +464,7 @@ def _translated(doing: str = "commit") -> Iterator[None]:
 
 
 def _record(row: Any) -> Record:
-    payload = json.loads(row["payload"])
+    payload = orjson.loads(row["payload"])
     seen = payload.get("seen")
     return Record(
         StreamName(row["stream"]),

@@ -183,7 +183,7 @@ class LatchFiles:
     def _record(self, scope: LatchScope, scope_id: str) -> _Record | None:
         path = self._path(scope, scope_id)
         try:
-            status = path.stat()
+            status = os.stat(path)  # noqa: PTH116  a third of the time of path.stat(), before every order
             version = (status.st_mtime_ns, status.st_ino, status.st_size)
             seen = self._seen.get(path)
             if seen is not None and seen[0] == version:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Any
+
+import orjson
 
 from promethean.domain.errors import StoreError
 from promethean.domain.events import (
@@ -94,17 +95,13 @@ def upserts(shape: Shape, first: int, condition: str) -> list[str]:
 
 def rows_text(rows: list[dict[str, Any]]) -> str:
     """Rows of one table as JSON text."""
-    return json.dumps(rows, default=_column_text, ensure_ascii=False)
+    return orjson.dumps(rows, default=_column_text).decode()
 
 
 def _column_text(value: Any) -> str:
-    match value:
-        case Decimal():
-            return str(value)
-        case datetime():
-            return value.isoformat()
-        case _:
-            raise TypeError(f"{type(value).__name__} is not a column value: {value!r}")
+    if type(value) is Decimal:
+        return str(value)
+    raise TypeError(f"{type(value).__name__} is not a column value: {value!r}")
 
 
 @dataclass(frozen=True, slots=True)

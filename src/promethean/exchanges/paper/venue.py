@@ -68,28 +68,35 @@ class PaperTerms:
 class _Resting:
     """An order in the book.
 
-    arrives_at_ns: when the venue has it.  price: limit or trigger, 0 for a market order.  filled_at_ns: its last fill.
+    arrives_at_ns: when the venue has it.  filled_at_ns: its last fill.  expires_at_ns: when its time in force is over.
+    below, above:  prices from which on it can be filled: at or under the one, at or over the other.
     """
 
     order: Order
     arrives_at_ns: int
-    price: float
+    below: float
+    above: float
+    expires_at_ns: float
     remaining: Decimal
     fills: int
     filled_at_ns: int
 
-    def reached(self, low: float, high: float) -> bool:
-        """Whether prices between low and high, both included, can concern the order."""
-        intent = self.order.intent
+    @classmethod
+    def of(cls, order: Order, arrives_at_ns: int) -> _Resting:
+        """What is left of an order, in the book."""
+        intent = order.intent
+        below, above = -math.inf, math.inf
         if intent.type is OrderType.MARKET:
-            return True
-        waits_below = (intent.side is Side.BUY) == (intent.type is OrderType.LIMIT)
-        return low <= self.price if waits_below else high >= self.price
-
-    def ends_by(self, instant_ns: int) -> bool:
-        """Whether its time in force is over at an instant."""
-        expires_at_ns = self.order.intent.expires_at_ns
-        return expires_at_ns is not None and expires_at_ns <= instant_ns
+            below = math.inf
+        elif (intent.side is Side.BUY) == (intent.type is OrderType.LIMIT):
+            below = float(intent.limit_price or intent.stop_price or 0)
+        else:
+            above = float(intent.limit_price or intent.stop_price or 0)
+        expires_at_ns = intent.expires_at_ns if intent.expires_at_ns is not None else math.inf
+        filled_at_ns = order.filled_at_ns if order.filled_at_ns is not None else -1
+        return cls(
+            order, arrives_at_ns, below, above, expires_at_ns, order.remaining, len(order.trade_ids), filled_at_ns
+        )
 
 
 class PaperVenue:
@@ -212,7 +219,7 @@ class PaperVenue:
         """Whether any order could be filled or end in this candle; most candles pass by."""
         low, high, close_ns = candle.low, candle.high, candle.close_time_ns
         for resting in self._book.values():  # noqa: SIM110  a generator costs twice the loop, a million times
-            if resting.reached(low, high) or resting.ends_by(close_ns):
+            if low <= resting.below or high >= resting.above or resting.expires_at_ns <= close_ns:
                 return True
         return False
 
@@ -233,12 +240,7 @@ class PaperVenue:
 
     def _rest(self, order: Order) -> None:
         assert order.sent_at_ns is not None, "an order is claimed before it is sent"
-        arrives_at_ns = order.sent_at_ns + self._latency_ns(order)
-        price = float(order.intent.limit_price or order.intent.stop_price or 0)
-        filled_at_ns = order.filled_at_ns if order.filled_at_ns is not None else -1
-        self._book[order.id] = _Resting(
-            order, arrives_at_ns, price, order.remaining, len(order.trade_ids), filled_at_ns
-        )
+        self._book[order.id] = _Resting.of(order, order.sent_at_ns + self._latency_ns(order))
 
     def _latency_ns(self, order: Order) -> int:
         """Drawn from the seed and from what the order is, so that a repeated run draws the same."""
