@@ -15,6 +15,7 @@ from tests.runtime.test_recovery import lively
 from tests.runtime.world import BALANCE, Commits, Cut, Market, Process, Site, Town, desk_of, recorded, rough
 
 from promethean.domain.ids import fact_id
+from promethean.domain.instants import to_datetime
 from promethean.storage.database import Database
 from promethean.storage.journal import Journal, Record, account_stream
 from promethean.storage.projections import Rows, budget_use, rows_text, upserts
@@ -255,11 +256,16 @@ def check_evidence(books: Books) -> None:
 
 
 def check_signals(books: Books) -> None:
-    told = Counter(
+    raised = Counter(
         (body["signal"]["at_ns"], body["signal"]["type"], body["signal"]["reason"])
         for body in books.told.of("SignalRaised")
     )
-    assert Counter((row["at_ns"], row["type"], row["reason"]) for row in books.tables["signals"]) == told
+    assert Counter((row["at_ns"], row["type"], row["reason"]) for row in books.tables["signals"]) == raised
+    orders = books.told.orders.items()
+    by_signal = {identity: told for identity, told in orders if told["intent"]["role"] in ("entry", "signal")}
+    followed = {str(row["order_id"]): row for row in books.tables["signals"] if row["executed"]}
+    assert followed.keys() == by_signal.keys()
+    assert all(row["reason"] == by_signal[identity]["intent"]["reason"] for identity, row in followed.items())
 
 
 def check_days(books: Books) -> None:
@@ -268,6 +274,15 @@ def check_days(books: Books) -> None:
     assert found == sorted(D(body["equity"]) for body in days)
     [breaker] = books.tables["circuit_breaker_states"]
     assert breaker["day_start_equity"] == D(days[-1]["equity"])
+    today = days[-1]["at_ns"]
+    closed = [body for body in books.told.of("PositionClosed") if body["at_ns"] >= today]
+    profits = [D(body["realised"]) - D(body["fees"]) for body in closed]
+    assert breaker["trades"] == len(closed)
+    assert breaker["wins"] == sum(profit > 0 for profit in profits)
+    assert breaker["losses"] == sum(profit < 0 for profit in profits)
+    tripped = [body["at_ns"] for body in books.told.of("BreakerTripped") if body["at_ns"] >= today]
+    assert breaker["is_triggered"] == bool(tripped)
+    assert breaker["triggered_at"] == (to_datetime(tripped[0]) if tripped else None)
 
 
 def test_an_account_that_was_killed_and_started_again_has_the_same_tables(run: Run, tmp_path: Path) -> None:

@@ -67,13 +67,22 @@ class Holding:
 
 @dataclass(frozen=True, slots=True)
 class Day:
-    """Counts of one UTC day.  equity: quote units at its first instant; breaker: why it is tripped, or ""."""
+    """Sums of one UTC day.  equity: quote units at its first instant; breaker: why it is tripped, or "".
+
+    trades, wins, losses: positions closed.  realised: quote units before fees.
+    """
 
     number: int
     equity: Decimal
     entries: int = 0
+    trades: int = 0
+    wins: int = 0
+    losses: int = 0
+    realised: Decimal = ZERO
+    fees: Decimal = ZERO
     losing_streak: int = 0
     breaker: str = ""
+    breaker_at_ns: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -213,7 +222,7 @@ def _day_started(account: Account, event: DayStarted) -> Changes:
 
 def _breaker_tripped(account: Account, event: BreakerTripped) -> Changes:
     assert account.day is not None, "a breaker trips within a day that has started"
-    return {"day": replace(account.day, breaker=event.code)}
+    return {"day": replace(account.day, breaker=event.code, breaker_at_ns=event.at_ns)}
 
 
 def _halt_set(account: Account, event: HaltSet) -> Changes:
@@ -347,8 +356,12 @@ def _booked(account: Account, order: Order, event: OrderFilled) -> Changes:
         fees=account.totals.fees + fill.fee.amount,
         realised=account.totals.realised + booking.realised,
     )
+    day = account.day
+    if day is not None:
+        day = replace(day, realised=day.realised + booking.realised, fees=day.fees + fill.fee.amount)
     return {
         "cash": account.cash + booking.cash,
+        "day": day,
         "holdings": holdings,
         "stopped_at": stopped_at,
         "totals": totals,
@@ -370,8 +383,9 @@ def _position_closed(account: Account, event: PositionClosed) -> Changes:
     won, lost = event.pnl > 0, event.pnl < 0
     totals = replace(totals, trades=totals.trades + 1, wins=totals.wins + won, losses=totals.losses + lost)
     day = account.day
-    if day is not None and (won or lost):
-        day = replace(day, losing_streak=day.losing_streak + 1 if lost else 0)
+    if day is not None:
+        streak = day.losing_streak + 1 if lost else 0 if won else day.losing_streak
+        day = replace(day, trades=day.trades + 1, wins=day.wins + won, losses=day.losses + lost, losing_streak=streak)
     return {"totals": totals, "day": day}
 
 

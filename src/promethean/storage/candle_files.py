@@ -348,7 +348,8 @@ def _floats(column: pyarrow.ChunkedArray) -> FloatArray:
         numbers = pc.cast(column, pa.float64(), safe=False)
     except (pa.ArrowInvalid, pa.ArrowNotImplementedError):
         return np.array([_float(value) for value in column.to_pylist()], np.float64)
-    return _array(numbers)  # null becomes NaN
+    values: FloatArray = _array(numbers)  # null becomes NaN
+    return values
 
 
 def _float(value: object) -> float:
@@ -374,7 +375,8 @@ def _times(column: pyarrow.ChunkedArray) -> IntArray:
 def _whole(column: pyarrow.ChunkedArray) -> IntArray:
     import pyarrow.compute as pc
 
-    return _array(pc.fill_null(column, UNKNOWN_TIME) if column.null_count else column)
+    values: IntArray = _array(pc.fill_null(column, UNKNOWN_TIME) if column.null_count else column)
+    return values
 
 
 def _array(column: pyarrow.ChunkedArray) -> Any:

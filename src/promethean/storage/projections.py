@@ -56,9 +56,10 @@ class Rows:
     def __init__(self) -> None:
         self.tables: dict[str, dict[Any, dict[str, Any]]] = {}
 
-    def add(self, table: str, key: Any, **columns: Any) -> None:
-        """Put a row in place.  Rows of one table always name the same columns."""
+    def add(self, table: str, key: Any, **columns: Any) -> dict[str, Any]:
+        """Put a row in place and return it.  Rows of one table always name the same columns."""
         self.tables.setdefault(table, {})[key] = columns
+        return columns
 
     def listed(self) -> list[tuple[str, list[dict[str, Any]]]]:
         """Tables in the order of their names, with their rows."""
@@ -133,6 +134,7 @@ class Projector:
     def __init__(self, owner: Owner) -> None:
         self._owner = owner
         self._rows = Rows()
+        self._signal: dict[str, Any] | None = None  # the row of the last signal, until an order follows from it
         self._changed: dict[OrderId, tuple[Order, int]] = {}  # orders whose row is due, with the fencing epoch
         self._parameters: dict[OrderId, tuple[str, str]] = {}  # decision id and parameter hash of live orders
 
@@ -141,20 +143,24 @@ class Projector:
         for order, epoch in self._changed.values():
             self._order_row(order, epoch)
         self._changed = {}
-        rows, self._rows = self._rows, Rows()
+        rows, self._rows, self._signal = self._rows, Rows(), None
         return rows
 
     def note(self, before: Account, after: Account, event: AccountEvent, received_at_ns: int) -> None:
         """Add what `event` changes.  before, after: the account around it."""
         match event:
             case SignalRaised():
-                self._signal(event, after)
+                self._signal = self._signal_row(event, after)
             case OrderPlanned():
+                if self._signal is not None:  # a signal and what follows from it are facts of one step
+                    self._signal.update(executed=True, order_id=event.order_id)
+                    self._signal = None
                 self._decision(event.order_id, "pass", None, event.intent, event.inputs, event.at_ns)
                 self._order(after.orders[event.order_id], after)
                 if event.reservation:
                     self._reservation(event.order_id, event.reservation, None)
             case IntentRefused():
+                self._signal = None
                 identity = fact_id(self._owner.account, after.lineage, after.sequence, "refused")
                 self._decision(identity, "refused", event.refused.code, event.intent, event.inputs, event.at_ns)
             case OrderFilled():
@@ -178,10 +184,10 @@ class Projector:
 
     # ------------------------------------------------------------ one method for each table
 
-    def _signal(self, event: SignalRaised, after: Account) -> None:
+    def _signal_row(self, event: SignalRaised, after: Account) -> dict[str, Any]:
         signal = event.signal
         identity = fact_id(self._owner.account, after.lineage, after.sequence, "signal")
-        self._rows.add(
+        return self._rows.add(
             "signals",
             identity,
             id=identity,
@@ -345,7 +351,7 @@ class Projector:
             ("fee", booking.fee, "fee"),
         ]
         self._ledger(fill_id, entries, fill.fee.currency, fill.order_id, fill_id, fill.executed_at_ns)
-        self._position(position, order.intent, fill.executed_at_ns)
+        self._position(position, after.holdings.get(slot) or held, order.intent, fill.executed_at_ns)
 
     def _deposit(self, event: AccountOpened) -> None:
         transaction = fact_id(self._owner.account, "opened")
@@ -380,7 +386,7 @@ class Projector:
                     at_ns=at_ns,
                 )
 
-    def _position(self, position: Position, intent: Intent, at_ns: int) -> None:
+    def _position(self, position: Position, holding: Holding, intent: Intent, at_ns: int) -> None:
         instrument = self._owner.instruments[position.instrument]
         identity = fact_id(self._owner.account, position.strategy, position.instrument, position.opened_at_ns)
         is_long = (intent.side is Side.BUY) == (intent.role is OrderRole.ENTRY)
@@ -398,11 +404,9 @@ class Projector:
             original_quantity=position.original_quantity,
             entry_price=round(position.entry_price, 12),
             leverage=1,
-            unrealised_pnl=ZERO,
             realised_pnl=position.realised,
             fees=position.fees,
-            funding=ZERO,
-            take_profit_tiers=[],
+            take_profit_tiers=_tiers(holding),
             status="open" if position.is_open else "closed",
             opened_at=_instant(position.opened_at_ns),
             closed_at=None if position.is_open else _instant(at_ns),
@@ -430,25 +434,21 @@ class Projector:
             )
         if isinstance(event, BreakerTripped):
             self._risk_event("circuit_breaker_triggered", "critical", f"{event.code}: {event.value}", event, after)
-        tripped = isinstance(event, BreakerTripped)
         self._rows.add(
             "circuit_breaker_states",
             self._owner.user,
             user_id=self._owner.user,
             is_triggered=bool(day.breaker),
-            triggered_at=_instant(event.at_ns) if tripped else None,
+            triggered_at=_instant(day.breaker_at_ns),
             reason=day.breaker or None,
             day=to_datetime(day.number * DAY_NS).date().isoformat(),
             day_start_equity=day.equity,
-            realised_pnl=ZERO,
-            unrealised_pnl=ZERO,
-            fees=ZERO,
-            funding=ZERO,
-            trades=day.entries,
-            wins=0,
-            losses=0,
+            realised_pnl=day.realised,
+            fees=day.fees,
+            trades=day.trades,
+            wins=day.wins,
+            losses=day.losses,
             consecutive_losses=day.losing_streak,
-            limits={},
         )
 
     def _risk_event(self, kind: str, severity: str, message: str, event: AccountEvent, after: Account) -> None:
@@ -471,6 +471,16 @@ class Projector:
         if known is None:
             raise StoreError(f"instrument {instrument} is not traded by account {self._owner.account}")
         return known.symbol
+
+
+def _tiers(holding: Holding) -> list[dict[str, Any]]:
+    """The take-profit tiers of a position: what each gains and closes, as fractions, and whether it has."""
+    if holding.protection is None:
+        return []
+    return [
+        {"target": plain(tier.target), "share": plain(tier.share), "done": number <= holding.tiers_done}
+        for number, tier in enumerate(holding.protection.tiers, 1)
+    ]
 
 
 def _instant(instant_ns: int | None) -> datetime | None:

@@ -464,10 +464,10 @@ POSITIONS = _facts(
     _amount("liquidation_price"),
     Column("leverage", Numeric(10, 4), nullable=False, server_default=text("1")),
     Column("margin_mode", MARGIN_MODE),
-    _sum("unrealised_pnl"),
+    _amount("unrealised_pnl"),  # NULL: not measured
     _sum("realised_pnl"),
     _sum("fees"),
-    _sum("funding"),
+    _amount("funding"),
     _amount("stop_loss_price"),
     Column("take_profit_tiers", JSONB, nullable=False, server_default=JSON_ARRAY),
     Column("trailing_stop_pct", Numeric(18, 9)),
@@ -564,9 +564,9 @@ CIRCUIT_BREAKER_STATES = _reference(
     Column("day", Date, nullable=False),
     _amount("day_start_equity"),  # NULL: not established, which blocks new risk
     _sum("realised_pnl"),
-    _sum("unrealised_pnl"),
+    _amount("unrealised_pnl"),  # NULL: not measured
     _sum("fees"),
-    _sum("funding"),
+    _amount("funding"),
     Column("daily_pnl_ratio", Double),
     _count("trades"),
     _count("wins"),
