@@ -863,7 +863,6 @@ def _network_words(settings: Settings) -> str:
 
 def catalogue() -> dict[str, Any]:
     """Everything that is really registered, under the keys of the specification's catalogue; empty is not there yet."""
-    from dataclasses import fields
     from pkgutil import iter_modules
 
     from promethean import execution
@@ -888,11 +887,11 @@ def catalogue() -> dict[str, Any]:
         "signals": {
             "types": list(SignalType),
             "sources": list(SignalSource),
-            "fields": [field.name for field in fields(Signal)],
+            "fields": list(Signal.__struct_fields__),
             "aggregators": list(Aggregation),
             "presets": [],
         },
-        "exits": [exits[field.name] for field in fields(Protection)],
+        "exits": [exits[name] for name in Protection.__struct_fields__],
         "tools": {},
         "indicators": {name: entry.description for name, entry in sorted(INDICATORS.entries().items())},
         "agents": {},

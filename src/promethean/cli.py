@@ -164,12 +164,15 @@ def _assignments(given: list[str]) -> dict[str, str]:
 
 
 def _for_machines(value: Any) -> Any:
-    """Plain JSON values: decimals as text, paths as text, dataclasses as objects."""
+    """Plain JSON values: decimals as text, paths as text, dataclasses and structs as objects."""
     import dataclasses
     from decimal import Decimal
 
+    names = getattr(value, "__struct_fields__", ())
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
-        return {field.name: _for_machines(getattr(value, field.name)) for field in dataclasses.fields(value)}
+        names = [field.name for field in dataclasses.fields(value)]
+    if names:
+        return {name: _for_machines(getattr(value, name)) for name in names}
     if isinstance(value, Mapping):
         return {str(name): _for_machines(item) for name, item in value.items()}
     if isinstance(value, list | tuple | set | frozenset):

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from dataclasses import replace
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -11,6 +10,7 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from promethean.domain.accounts import AccountMode
 from promethean.domain.ids import InstrumentId, StrategyId
@@ -289,7 +289,7 @@ def test_a_missing_input_refuses(code: str, where: str, name: str) -> None:
 
 
 def test_with_nothing_known_and_no_limit_every_control_but_none_lets_through() -> None:
-    names = [name for name in Situation.__dataclass_fields__ if name != "now_ns"]
+    names = [name for name in Situation.__struct_fields__ if name != "now_ns"]
     nothing = Situation(NOW_NS, **dict.fromkeys(names))
     answers = explain(ENTRY, nothing, Limits())
     assert [code for code, refused in answers if refused is not None] == CODES
@@ -340,7 +340,7 @@ def test_an_order_that_only_reduces_meets_the_controls_marked_r_alone(code: str)
 
 
 def test_a_way_out_stays_open_when_everything_else_is_unknown() -> None:
-    names = [name for name in Situation.__dataclass_fields__ if name != "now_ns"]
+    names = [name for name in Situation.__struct_fields__ if name != "now_ns"]
     known: dict[str, Any] = dict.fromkeys(names) | {"instrument": BTC, "lease_held": True, "store_healthy": True}
     assert check(EXIT, Situation(NOW_NS, **known), Limits()) == Passed(len(REDUCING))
 
@@ -414,6 +414,6 @@ def test_what_the_controls_saw_is_text_and_leaves_out_what_is_unknown() -> None:
         "mode": "ACTIVE",
     }
     unknown = {"mark": None, "equity": None, "exposure": None, "positions": None, "entries_today": None, "mode": None}
-    assert replace(CALM, **unknown).summary() == {}  # type: ignore[arg-type]  # all of them may be None
+    assert replace(CALM, **unknown).summary() == {}
     assert replace(CALM, positions=0, equity=D(0)).summary()["positions"] == "0"
     assert replace(CALM, positions=0, equity=D(0)).summary()["equity"] == "0"

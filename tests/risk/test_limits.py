@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import fields
 from decimal import Decimal
 
 from hypothesis import given
@@ -10,7 +9,7 @@ from hypothesis import strategies as st
 
 from promethean.risk.limits import Limits
 
-NAMES = [field.name for field in fields(Limits)]
+NAMES = list(Limits.__struct_fields__)
 values = st.decimals("0.01", 100_000, places=2)
 records = st.dictionaries(st.sampled_from(NAMES), values)
 foreign = st.dictionaries(st.sampled_from([*NAMES, "leverage_max", "unknown"]), values)

@@ -6,13 +6,13 @@ import json
 from collections import Counter
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
-from dataclasses import replace
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+from msgspec.structs import replace
 from tests.engine import builders
 from tests.engine.builders import BTC, BUY, CLOSE, Hand, Say
 from tests.runtime.test_recovery import lively

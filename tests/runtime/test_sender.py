@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import re
-from dataclasses import replace
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 from tests.engine.builders import T0, order
 
 from promethean.domain.errors import OrderOutcomeUnknownError, RateLimitedError, VenueError

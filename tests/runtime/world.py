@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import dataclasses
 import hashlib
 import json
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import AsyncExitStack
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from decimal import Decimal
 from pathlib import Path
 from typing import Any, TypeVar
 
 import numpy as np
+from msgspec.structs import replace
 
 from promethean.app import account_limits, load_strategy, make_desk, register_everything
 from promethean.config import load_settings
@@ -60,7 +62,7 @@ class Market:
         )
 
     def named(self, name: str) -> Market:
-        return replace(self, name=name)
+        return dataclasses.replace(self, name=name)
 
 
 def recorded(path: Path, rows: int) -> Market:

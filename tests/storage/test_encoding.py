@@ -6,7 +6,6 @@ import enum
 import json
 import types
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import fields, is_dataclass, replace
 from decimal import Decimal
 from functools import cache
 from typing import Any, Union, get_args, get_origin, get_type_hints
@@ -14,6 +13,8 @@ from typing import Any, Union, get_args, get_origin, get_type_hints
 import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
+from msgspec import Struct
+from msgspec.structs import replace
 
 from promethean.domain.candles import Candle
 from promethean.domain.errors import StoreError
@@ -35,7 +36,7 @@ PRICES = st.floats(min_value=1e-300, max_value=1e300)
 
 @cache
 def values(kind: Any) -> st.SearchStrategy[Any]:
-    """Values of a field's type; dataclasses from their own fields, so that a new event needs no edit here."""
+    """Values of a field's type; structs from their own fields, so that a new event needs no edit here."""
     supertype = getattr(kind, "__supertype__", None)
     if supertype is not None:
         return values(supertype)
@@ -49,7 +50,7 @@ def values(kind: Any) -> st.SearchStrategy[Any]:
         return st.dictionaries(TEXT, values(arguments[1]), max_size=4)
     if kind in _SPECIAL:
         return _SPECIAL[kind]()
-    if is_dataclass(kind):
+    if issubclass(kind, Struct):
         return objects(kind)
     if issubclass(kind, enum.Enum):
         return st.sampled_from(list(kind))
@@ -65,7 +66,7 @@ def values(kind: Any) -> st.SearchStrategy[Any]:
 
 def objects(kind: Any, **given_fields: st.SearchStrategy[Any]) -> st.SearchStrategy[Any]:
     hints = get_type_hints(kind)
-    names = [field.name for field in fields(kind)]
+    names = kind.__struct_fields__
     parts = {name: given_fields[name] if name in given_fields else values(hints[name]) for name in names}
 
     @st.composite

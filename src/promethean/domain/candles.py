@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
 from typing import Any, TypeAlias
 
 import numpy as np
+from msgspec import Struct
 from numpy.typing import NDArray
 
 from promethean.domain.errors import ConfigError, unknown_name
@@ -31,8 +31,7 @@ def timeframe_ns(timeframe: str) -> int:
         raise ConfigError(unknown_name("timeframe", timeframe, TIMEFRAMES_S)) from None
 
 
-@dataclass(frozen=True, slots=True)
-class Candle:
+class Candle(Struct, frozen=True):
     """What traded in `[open_time, close_time)`; known at its close, never before.
 
     open, high, low, close: quote units per base unit.  volume: base units.

@@ -7,9 +7,10 @@ other event belongs to the stream of one account.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from decimal import Decimal
 from typing import TypeAlias
+
+from msgspec import Struct
 
 from promethean.domain.candles import Candle
 from promethean.domain.ids import ClientOrderId, InstrumentId, Lineage, OrderId, StrategyId
@@ -22,8 +23,7 @@ from promethean.domain.verdicts import Refused
 # ---------------------------------------------------------------- markets
 
 
-@dataclass(frozen=True, slots=True)
-class CandleClosed:
+class CandleClosed(Struct, frozen=True):
     """A candle is complete.  received_at_ns: when we could know it."""
 
     candle: Candle
@@ -35,8 +35,7 @@ class CandleClosed:
         return self.candle.close_time_ns
 
 
-@dataclass(frozen=True, slots=True)
-class QuoteObserved:
+class QuoteObserved(Struct, frozen=True):
     """The newest bid and ask, at most one a second."""
 
     quote: Quote
@@ -51,8 +50,7 @@ class QuoteObserved:
 # ---------------------------------------------------------------- the account itself
 
 
-@dataclass(frozen=True, slots=True)
-class AccountOpened:
+class AccountOpened(Struct, frozen=True):
     """The first event of every account stream.  balance: quote units of `currency`."""
 
     at_ns: int
@@ -62,8 +60,7 @@ class AccountOpened:
     provenance: str
 
 
-@dataclass(frozen=True, slots=True)
-class RunnerStarted:
+class RunnerStarted(Struct, frozen=True):
     """A runner took the account: new risk stays closed until it has reconciled."""
 
     at_ns: int
@@ -73,8 +70,7 @@ class RunnerStarted:
     config_hash: str
 
 
-@dataclass(frozen=True, slots=True)
-class Reconciled:
+class Reconciled(Struct, frozen=True):
     """Local orders and positions agree with the venue's: the account is active again."""
 
     at_ns: int
@@ -82,15 +78,13 @@ class Reconciled:
     orders_unknown: int
 
 
-@dataclass(frozen=True, slots=True)
-class RunFinished:
+class RunFinished(Struct, frozen=True):
     """A recorded feed reached its end; the next start opens a new account."""
 
     at_ns: int
 
 
-@dataclass(frozen=True, slots=True)
-class DayStarted:
+class DayStarted(Struct, frozen=True):
     """A UTC day began.  equity: quote units at its first instant; daily counts and the breaker start afresh."""
 
     at_ns: int
@@ -98,8 +92,7 @@ class DayStarted:
     equity: Decimal
 
 
-@dataclass(frozen=True, slots=True)
-class BreakerTripped:
+class BreakerTripped(Struct, frozen=True):
     """The circuit breaker of the account stops new risk until the next UTC day."""
 
     at_ns: int
@@ -108,8 +101,7 @@ class BreakerTripped:
     limit: str
 
 
-@dataclass(frozen=True, slots=True)
-class HaltSet:
+class HaltSet(Struct, frozen=True):
     """The kill switch is set for this account, its user or the platform.  close: positions are closed as well."""
 
     at_ns: int
@@ -119,8 +111,7 @@ class HaltSet:
     close: bool
 
 
-@dataclass(frozen=True, slots=True)
-class HaltLifted:
+class HaltLifted(Struct, frozen=True):
     """A person lifted the kill switch of one scope."""
 
     at_ns: int
@@ -128,8 +119,7 @@ class HaltLifted:
     by: str
 
 
-@dataclass(frozen=True, slots=True)
-class LeaseLost:
+class LeaseLost(Struct, frozen=True):
     """Another process holds the account now.  Only in memory: we may not write any more."""
 
     at_ns: int
@@ -138,8 +128,7 @@ class LeaseLost:
 # ---------------------------------------------------------------- from signal to order
 
 
-@dataclass(frozen=True, slots=True)
-class SignalRaised:
+class SignalRaised(Struct, frozen=True):
     """A strategy's view that led to a decision."""
 
     signal: Signal
@@ -150,8 +139,7 @@ class SignalRaised:
         return self.signal.at_ns
 
 
-@dataclass(frozen=True, slots=True)
-class IntentRefused:
+class IntentRefused(Struct, frozen=True):
     """A control refused; nothing was sent.  inputs: what the controls saw, as text."""
 
     at_ns: int
@@ -160,8 +148,7 @@ class IntentRefused:
     inputs: Mapping[str, str]
 
 
-@dataclass(frozen=True, slots=True)
-class OrderPlanned:
+class OrderPlanned(Struct, frozen=True):
     """The intent passed every control and may be sent once this is committed.
 
     reservation: quote units set aside for it; zero for orders that only reduce.
@@ -177,8 +164,7 @@ class OrderPlanned:
     inputs: Mapping[str, str]
 
 
-@dataclass(frozen=True, slots=True)
-class OrderClaimed:
+class OrderClaimed(Struct, frozen=True):
     """The one send of this order is ours.  The venue refuses it after valid_until_ns."""
 
     at_ns: int
@@ -187,8 +173,7 @@ class OrderClaimed:
     valid_until_ns: int
 
 
-@dataclass(frozen=True, slots=True)
-class OrderDropped:
+class OrderDropped(Struct, frozen=True):
     """The claim lost: the order was never sent."""
 
     at_ns: int
@@ -196,8 +181,7 @@ class OrderDropped:
     code: str
 
 
-@dataclass(frozen=True, slots=True)
-class OrderAccepted:
+class OrderAccepted(Struct, frozen=True):
     """The venue holds the order."""
 
     at_ns: int
@@ -206,8 +190,7 @@ class OrderAccepted:
     evidence_id: str
 
 
-@dataclass(frozen=True, slots=True)
-class OrderRejected:
+class OrderRejected(Struct, frozen=True):
     """The venue refused the order for good."""
 
     at_ns: int
@@ -217,8 +200,7 @@ class OrderRejected:
     evidence_id: str
 
 
-@dataclass(frozen=True, slots=True)
-class OrderOutcomeUnknown:
+class OrderOutcomeUnknown(Struct, frozen=True):
     """Nobody knows whether the venue has the order; it keeps its reservation until there is evidence."""
 
     at_ns: int
@@ -226,8 +208,7 @@ class OrderOutcomeUnknown:
     reason: str
 
 
-@dataclass(frozen=True, slots=True)
-class OrderFoundAbsent:
+class OrderFoundAbsent(Struct, frozen=True):
     """Enough timely reads did not show the order: it never reached the venue."""
 
     at_ns: int
@@ -235,8 +216,7 @@ class OrderFoundAbsent:
     evidence_id: str
 
 
-@dataclass(frozen=True, slots=True)
-class OrderFilled:
+class OrderFilled(Struct, frozen=True):
     """One execution of an order."""
 
     fill: Fill
@@ -248,8 +228,7 @@ class OrderFilled:
         return self.fill.executed_at_ns
 
 
-@dataclass(frozen=True, slots=True)
-class OrderCancelled:
+class OrderCancelled(Struct, frozen=True):
     """The venue ended the order before it was filled whole."""
 
     at_ns: int
@@ -258,8 +237,7 @@ class OrderCancelled:
     evidence_id: str
 
 
-@dataclass(frozen=True, slots=True)
-class OrderExpired:
+class OrderExpired(Struct, frozen=True):
     """The order's time in force ended."""
 
     at_ns: int
@@ -267,8 +245,7 @@ class OrderExpired:
     evidence_id: str
 
 
-@dataclass(frozen=True, slots=True)
-class CancelRequested:
+class CancelRequested(Struct, frozen=True):
     """We ask the venue to end an order."""
 
     at_ns: int
@@ -276,8 +253,7 @@ class CancelRequested:
     reason: str
 
 
-@dataclass(frozen=True, slots=True)
-class PositionClosed:
+class PositionClosed(Struct, frozen=True):
     """A position is flat again: one trade.
 
     side: of the entry.  prices: averages, quote units per base unit.  realised: quote units before fees.

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import enum
 import re
-from dataclasses import dataclass
 from decimal import ROUND_CEILING, ROUND_DOWN, ROUND_FLOOR, ROUND_HALF_DOWN, ROUND_HALF_UP, Decimal
 from types import MappingProxyType
+
+from msgspec import Struct
 
 from promethean.domain.errors import ConfigError
 from promethean.domain.ids import InstrumentId
@@ -40,8 +41,7 @@ _MODES = MappingProxyType(
 )
 
 
-@dataclass(frozen=True, slots=True)
-class Instrument:
+class Instrument(Struct, frozen=True):
     """One market with the filters its venue enforces.
 
     price_increment:    quote units per base unit; every price is a multiple of it.

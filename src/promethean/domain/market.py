@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import enum
 import math
-from dataclasses import dataclass, field
 from typing import NamedTuple
+
+from msgspec import Struct, field
 
 from promethean.domain.candles import Candle, CandleSeries
 from promethean.domain.ids import InstrumentId
@@ -28,8 +29,7 @@ class Side(enum.StrEnum):
         return Side.SELL if self is Side.BUY else Side.BUY
 
 
-@dataclass(frozen=True, slots=True)
-class Quote:
+class Quote(Struct, frozen=True):
     """Best bid and ask of one instant, quote units per base unit; `last` is the last traded price."""
 
     instrument: InstrumentId
@@ -48,8 +48,7 @@ class Quote:
         return (self.bid + self.ask) / 2
 
 
-@dataclass(frozen=True, slots=True)
-class Trade:
+class Trade(Struct, frozen=True):
     """One public trade.  aggressor: the side that took."""
 
     instrument: InstrumentId
@@ -64,8 +63,7 @@ class Trade:
             raise ValueError(f"not a trade: price and quantity must be above zero and finite: {self}")
 
 
-@dataclass(frozen=True, slots=True)
-class OrderBook:
+class OrderBook(Struct, frozen=True):
     """Levels (price, quantity), best first.  sequence: the venue's number of the last change it holds."""
 
     instrument: InstrumentId
@@ -91,8 +89,7 @@ class Mark(NamedTuple):
     at_ns: int
 
 
-@dataclass(frozen=True, slots=True)
-class MarketView:
+class MarketView(Struct, frozen=True):
     """The market as it could be known at `as_of_ns`; what comes later cannot be asked for.
 
     Views are values: absorbing a candle or a quote gives a new view that shares its data with the old one.

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from decimal import Decimal
 
+from msgspec import Struct
 
-@dataclass(frozen=True, slots=True)
-class Money:
+
+class Money(Struct, frozen=True):
     """amount: Decimal, in units of `currency`; may be negative (a rebate, a loss)."""
 
     amount: Decimal

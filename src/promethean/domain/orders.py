@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import enum
-from dataclasses import dataclass, replace
 from decimal import Decimal
 from types import MappingProxyType
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from promethean.domain.ids import ClientOrderId, InstrumentId, OrderId, StrategyId
 from promethean.domain.market import Side
@@ -43,8 +45,7 @@ class OrderRole(enum.StrEnum):
     KILL = "kill"
 
 
-@dataclass(frozen=True, slots=True)
-class Tier:
+class Tier(Struct, frozen=True):
     """One take-profit level.
 
     target: fraction of the average entry price (0.02 = 2 % in favour).  share: fraction of the original size.
@@ -58,8 +59,7 @@ class Tier:
             raise ValueError(f"a tier needs a target above 0 and a share above 0 and up to 1: {self}")
 
 
-@dataclass(frozen=True, slots=True)
-class Protection:
+class Protection(Struct, frozen=True):
     """The exits an entry brings along.  stop_loss: fraction of the average entry price."""
 
     stop_loss: Decimal
@@ -72,8 +72,7 @@ class Protection:
             raise ValueError(f"take-profit tiers close more than the whole position: {self.tiers}")
 
 
-@dataclass(frozen=True, slots=True)
-class Intent:
+class Intent(Struct, frozen=True):
     """Our decision to order, before and after the risk check; sizes are base units, prices quote units per base unit.
 
     reference_price: the price at which it was decided and sized.
@@ -202,8 +201,7 @@ TRANSITIONS = MappingProxyType(_transitions())
 """`(status, step) -> status`.  What is not here is our mistake: the runner stops."""
 
 
-@dataclass(frozen=True, slots=True)
-class Order:
+class Order(Struct, frozen=True):
     """What the venue holds, or may hold, for one intent.
 
     request_sequence: journal row of the last thing we asked for: the order itself, or its cancellation.

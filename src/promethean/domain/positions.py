@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
 from decimal import ROUND_HALF_EVEN, Decimal
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from promethean.domain.ids import InstrumentId, OrderId, StrategyId
 from promethean.domain.market import Side
@@ -13,8 +15,7 @@ ZERO = Decimal(0)
 _MONEY_STEP = Decimal("1e-12")  # quotients are cut here once, so that ledger rows sum to zero in NUMERIC(38,18)
 
 
-@dataclass(frozen=True, slots=True)
-class Fill:
+class Fill(Struct, frozen=True):
     """One execution.  price: quote units per base unit; quantity: base units, always positive.
 
     trade_id: the venue's, unique within the account.  maker: True when the order provided liquidity.
@@ -40,8 +41,7 @@ class Fill:
         return self.price * self.quantity
 
 
-@dataclass(frozen=True, slots=True)
-class Booking:
+class Booking(Struct, frozen=True):
     """What one fill does to money, all in quote units: cash + cost - realised + fee sums to zero."""
 
     cash: Decimal
@@ -50,8 +50,7 @@ class Booking:
     fee: Decimal
 
 
-@dataclass(frozen=True, slots=True)
-class Position:
+class Position(Struct, frozen=True):
     """What an account holds of one instrument for one strategy, from fills only.
 
     quantity:          base units, signed: above zero is long.

@@ -5,8 +5,9 @@ from __future__ import annotations
 import enum
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from types import MappingProxyType
+
+from msgspec import Struct, field
 
 from promethean.domain.ids import InstrumentId, StrategyId
 
@@ -35,8 +36,7 @@ class SignalSource(enum.StrEnum):
     MANUAL = "MANUAL"
 
 
-@dataclass(frozen=True, slots=True)
-class Signal:
+class Signal(Struct, frozen=True):
     """One source's view of one instrument.
 
     confidence:       0.0-1.0, finite.

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from decimal import Decimal
 
+from msgspec import Struct
 
-@dataclass(frozen=True, slots=True)
-class Sizing:
+
+class Sizing(Struct, frozen=True):
     """What a strategy file says about size.
 
     equity_share:  fraction of equity put into one position; quote_amount: a fixed amount of quote units instead.

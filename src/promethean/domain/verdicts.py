@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from msgspec import Struct
 
 
-@dataclass(frozen=True, slots=True)
-class Refused:
+class Refused(Struct, frozen=True):
     """The first control that refuses.
 
     code:         stable name of the control.
@@ -23,8 +22,7 @@ class Refused:
         return f"{self.code}: {self.value}, limit {self.limit}"
 
 
-@dataclass(frozen=True, slots=True)
-class Passed:
+class Passed(Struct, frozen=True):
     """Every control let the intent through.  controls: how many were asked."""
 
     controls: int

@@ -4,17 +4,17 @@ from __future__ import annotations
 
 import enum
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from decimal import Context, Decimal, localcontext
 from types import MappingProxyType
+
+from msgspec import Struct
 
 from promethean.domain.errors import ConfigError, unknown_name
 from promethean.domain.market import Side
 from promethean.domain.signals import Signal, SignalType
 
 
-@dataclass(frozen=True, slots=True)
-class Vote:
+class Vote(Struct, frozen=True):
     """What one source says.  side: None is HOLD.  fresh: False leaves the source out."""
 
     source: str
@@ -24,8 +24,7 @@ class Vote:
     fresh: bool = True
 
 
-@dataclass(frozen=True, slots=True)
-class Outcome:
+class Outcome(Struct, frozen=True):
     """What the sources together say.  side: None is HOLD; reason says why for people."""
 
     side: Side | None
@@ -140,8 +139,7 @@ def parse_aggregation(name: str) -> Aggregation:
         raise ConfigError(unknown_name("aggregation", name, [mode.value for mode in Aggregation])) from None
 
 
-@dataclass(frozen=True, slots=True)
-class Decision:
+class Decision(Struct, frozen=True):
     """What to do about one instrument.  close_percentage: share of the original size, with PARTIAL_CLOSE."""
 
     type: SignalType

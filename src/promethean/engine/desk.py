@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import enum
 from collections.abc import Mapping
-from dataclasses import dataclass
 from decimal import Decimal
+
+from msgspec import Struct
 
 from promethean.domain.ids import InstrumentId
 from promethean.domain.instruments import Instrument
@@ -22,8 +23,7 @@ class OnOpposite(enum.StrEnum):
     CLOSE = "close"
 
 
-@dataclass(frozen=True, slots=True)
-class Seat:
+class Seat(Struct, frozen=True):
     """One strategy at the desk, with what its file says about orders and exits.
 
     slippage_tolerance: fraction that a limit entry may be worse than the reference price.
@@ -45,8 +45,7 @@ class Seat:
     limits: Limits
 
 
-@dataclass(frozen=True, slots=True)
-class Desk:
+class Desk(Struct, frozen=True):
     """Everything `engine.step` needs that is not state."""
 
     seats: tuple[Seat, ...]

@@ -6,10 +6,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, replace
 from decimal import Decimal
 from types import MappingProxyType
 from typing import Any
+
+from msgspec import Struct, field
+from msgspec.structs import replace
 
 from promethean.domain.accounts import AccountMode
 from promethean.domain.events import (
@@ -52,8 +54,7 @@ Slot = tuple[StrategyId, InstrumentId]
 ENDED_KEPT = 64  # orders that ended and may still see a late or a repeated report
 
 
-@dataclass(frozen=True, slots=True)
-class Holding:
+class Holding(Struct, frozen=True):
     """An open position with the exits it was entered with.
 
     tiers_done: tiers that have closed their share.  used: quote units of the account's budget that it takes.
@@ -65,8 +66,7 @@ class Holding:
     used: Decimal = ZERO
 
 
-@dataclass(frozen=True, slots=True)
-class Day:
+class Day(Struct, frozen=True):
     """Sums of one UTC day.  equity: quote units at its first instant; breaker: why it is tripped, or "".
 
     trades, wins, losses: positions closed.  realised: quote units before fees.
@@ -85,8 +85,7 @@ class Day:
     breaker_at_ns: int | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Totals:
+class Totals(Struct, frozen=True):
     """What happened since the account was opened.  fees, realised: quote units; realised excludes fees."""
 
     signals: int = 0
@@ -104,8 +103,7 @@ def _empty() -> Mapping[Any, Any]:
     return MappingProxyType({})
 
 
-@dataclass(frozen=True, slots=True)
-class Account:
+class Account(Struct, frozen=True):
     """One account: everything its own journal stream says.
 
     sequence: number of the last row of its stream.  cash: quote units of `currency`.
@@ -136,8 +134,7 @@ class Account:
     totals: Totals = Totals()
 
 
-@dataclass(frozen=True, slots=True)
-class State:
+class State(Struct, frozen=True):
     """An account, the market it sees, and the time of the last event."""
 
     account: Account

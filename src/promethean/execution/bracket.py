@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from decimal import Decimal
+
+from msgspec import Struct
 
 from promethean.domain.instruments import Instrument, Rounding
 from promethean.domain.market import Side
@@ -13,8 +14,7 @@ from promethean.domain.positions import Position
 ONE = Decimal(1)
 
 
-@dataclass(frozen=True, slots=True)
-class Leg:
+class Leg(Struct, frozen=True):
     """One protective order: its number (0 for the stop), its price and its quantity in base units."""
 
     role: OrderRole

@@ -7,8 +7,9 @@ way out stays open.  The last control, the reservation, is an atomic compare-and
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from decimal import Decimal
+
+from msgspec import Struct
 
 from promethean.domain.accounts import AccountMode
 from promethean.domain.instants import NS_PER_MS, NS_PER_S
@@ -20,8 +21,7 @@ from promethean.domain.verdicts import Passed, Refused
 from promethean.risk.limits import Limits
 
 
-@dataclass(frozen=True, slots=True)
-class Situation:
+class Situation(Struct, frozen=True):
     """What the controls look at.  None means unknown, and unknown refuses.
 
     exposure, equity:  quote units; exposure counts open, pending and unknown notional.
@@ -64,8 +64,7 @@ class Situation:
 Rule = Callable[[Intent, Situation, Limits], Refused | None]
 
 
-@dataclass(frozen=True, slots=True)
-class Control:
+class Control(Struct, frozen=True):
     """One row of the table."""
 
     code: str

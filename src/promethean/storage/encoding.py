@@ -10,13 +10,14 @@ from __future__ import annotations
 import enum
 import types
 from collections.abc import Callable, Mapping
-from dataclasses import fields, is_dataclass
 from decimal import Decimal
 from functools import cache, lru_cache
 from operator import attrgetter
-from typing import Any, TypeAlias, Union, get_args, get_origin, get_type_hints
+from typing import Any, TypeAlias
 
+import msgspec
 import orjson
+from msgspec import Struct
 
 from promethean.domain import events as event_module
 from promethean.domain.errors import StoreError, unknown_name
@@ -26,7 +27,7 @@ from promethean.domain.money import plain
 Json: TypeAlias = dict[str, "Json"] | list["Json"] | str | int | bool | None
 
 EVENT_TYPES: Mapping[str, type[Any]] = types.MappingProxyType(
-    {name: kind for name, kind in vars(event_module).items() if isinstance(kind, type) and is_dataclass(kind)
+    {name: kind for name, kind in vars(event_module).items() if isinstance(kind, type) and issubclass(kind, Struct)
      and kind.__module__ == event_module.__name__}
 )  # fmt: skip
 
@@ -65,8 +66,8 @@ def decode(name: str, payload: Mapping[str, Any]) -> Event:
     if kind is None:
         raise StoreError(unknown_name("event type", name, EVENT_TYPES))
     try:
-        event: Event = from_json(kind, payload)
-    except (KeyError, TypeError, ValueError, ArithmeticError) as error:
+        event: Event = msgspec.convert(payload, kind, strict=False)  # numbers come as text
+    except (msgspec.ValidationError, ValueError) as error:
         raise StoreError(f"a journal row of type {name} does not read as one: {error}") from error
     return event
 
@@ -91,8 +92,8 @@ def _writer(kind: Any) -> Callable[[Any], Json]:
         return repr
     if issubclass(kind, enum.Enum):
         return _enum_value
-    if is_dataclass(kind):
-        return _object_writer(tuple(field.name for field in fields(kind)))
+    if issubclass(kind, Struct):
+        return _object_writer(kind.__struct_fields__)
     if issubclass(kind, Mapping):
         return _mapping
     if issubclass(kind, tuple | list):
@@ -124,41 +125,3 @@ def _object_writer(names: tuple[str, ...]) -> Callable[[Any], Json]:
         return {name: to_json(item) for name, item in zip(names, values, strict=True) if item is not None}
 
     return write
-
-
-@cache
-def _field_names(kind: Any) -> tuple[str, ...]:
-    return tuple(field.name for field in fields(kind))
-
-
-def from_json(kind: Any, value: Any) -> Any:
-    """A value of type `kind` from its JSON form."""
-    return _reader(kind)(value)
-
-
-@cache
-def _reader(kind: Any) -> Callable[[Any], Any]:
-    supertype = getattr(kind, "__supertype__", None)
-    if supertype is not None:  # a NewType
-        return _reader(supertype)
-    origin, arguments = get_origin(kind), get_args(kind)
-    if origin in (Union, types.UnionType):
-        (inner,) = (argument for argument in arguments if argument is not type(None))
-        read = _reader(inner)
-        return lambda value: None if value is None else read(value)
-    if origin is tuple:
-        items = _reader(arguments[0])
-        return lambda value: tuple(items(item) for item in value)
-    if origin is not None and issubclass(origin, Mapping):
-        items = _reader(arguments[1])
-        return lambda value: types.MappingProxyType({key: items(item) for key, item in value.items()})
-    if is_dataclass(kind):
-        made_of: Any = kind
-        hints = get_type_hints(kind)
-        readers = [(name, _reader(hints[name])) for name in _field_names(made_of)]
-        return lambda value: made_of(**{name: read(value[name]) for name, read in readers if name in value})
-    if kind in (str, int, bool):
-        return lambda value: value
-    assert kind in (float, Decimal) or issubclass(kind, enum.Enum), f"no reader for {kind}"
-    made: Callable[[Any], Any] = kind
-    return made

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable
-from dataclasses import replace
 from decimal import Decimal
 from pathlib import Path
 
 import pytest
+from msgspec.structs import replace
 
 from promethean.domain.accounts import AccountMode
 from promethean.domain.candles import Candle
@@ -74,7 +75,9 @@ def run() -> RunInfo:
 
 @pytest.fixture
 def synthetic_run(run: RunInfo) -> RunInfo:
-    return replace(run, provenance="SYNTHETIC market (invented prices, seed 0)", is_synthetic=True, total=None)
+    return dataclasses.replace(
+        run, provenance="SYNTHETIC market (invented prices, seed 0)", is_synthetic=True, total=None
+    )
 
 
 @pytest.fixture

@@ -5,9 +5,9 @@ from __future__ import annotations
 import io
 import time
 from collections.abc import Callable
-from dataclasses import replace
 
 import pytest
+from msgspec.structs import replace
 from rich.console import Console
 
 from promethean.domain.events import IntentRefused, OrderCancelled, OrderFilled, OrderPlanned, SignalRaised
