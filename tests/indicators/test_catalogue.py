@@ -9,7 +9,7 @@ import pytest
 
 import promethean.indicators
 from promethean.domain.registry import scan
-from promethean.indicators.catalogue import INDICATORS, Indicator
+from promethean.indicators.catalogue import INDICATORS, INPUTS, Indicator
 
 scan(promethean.indicators)
 ENTRIES = sorted(INDICATORS.entries().values(), key=lambda entry: entry.name)
@@ -25,15 +25,19 @@ def test_every_indicator_says_its_family_and_what_it_is(entry: Indicator) -> Non
 
 
 @pytest.mark.parametrize("entry", ENTRIES, ids=lambda entry: entry.name)
-def test_every_indicator_declares_a_window_for_the_parameters_it_takes(entry: Indicator) -> None:
-    taken = [
-        name for name, value in inspect.signature(entry.function).parameters.items() if value.default is not value.empty
-    ]
-    declared = inspect.signature(entry.window).parameters
-    assert set(declared) <= set(taken)
-    for name, value in declared.items():
-        assert value.default == inspect.signature(entry.function).parameters[name].default
-    assert entry.window() >= 1
+def test_every_indicator_takes_columns_first_and_then_parameters(entry: Indicator) -> None:
+    assert entry.inputs
+    assert set(entry.inputs) <= set(INPUTS)
+    assert list(inspect.signature(entry.function).parameters) == [*entry.inputs, *entry.parameters]
+
+
+@pytest.mark.parametrize("entry", ENTRIES, ids=lambda entry: entry.name)
+def test_every_indicator_declares_a_window_for_its_parameters_or_resumes(entry: Indicator) -> None:
+    assert (entry.window is None) != (entry.resume is None)
+    if entry.window is not None:
+        declared = inspect.signature(entry.window).parameters
+        assert {name: value.default for name, value in declared.items()}.items() <= entry.parameters.items()
+        assert entry.window() >= 1
 
 
 def test_registering_gives_the_function_back_unchanged() -> None:

@@ -65,9 +65,13 @@ PLUGIN_GROUP = "promethean.plugins"
 
 
 def scan(package: ModuleType) -> None:
-    """Import every module below a package, so that its decorators run."""
+    """Import every module below a package, so that its decorators run.
+
+    Left out are modules whose name begins with `_`: compiled kernels, which only those load who compute.
+    """
     for module in pkgutil.walk_packages(package.__path__, package.__name__ + "."):
-        importlib.import_module(module.name)
+        if not module.name.rpartition(".")[2].startswith("_"):
+            importlib.import_module(module.name)
 
 
 def load_plugins() -> list[str]:

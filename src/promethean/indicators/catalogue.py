@@ -1,11 +1,14 @@
-"""The registry of indicators: causal array functions with a declared window."""
+"""The registry of indicators: causal array functions with a declared window, or with a state that continues."""
 
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
-from typing import Any, ParamSpec, TypeVar
+from typing import Any, ParamSpec, TypeAlias, TypeVar, get_type_hints
+
+import numpy as np
+from numpy.typing import NDArray
 
 from promethean.domain.registry import Registry
 
@@ -13,34 +16,75 @@ P = ParamSpec("P")
 R = TypeVar("R")
 
 
+INPUTS = ("open_time_ns", "open", "high", "low", "close", "volume", "taker_buy_volume")
+"""Columns that an indicator may take, by the name of its parameter; all float64 but the first, which is int64."""
+
+State: TypeAlias = NDArray[np.float64]
+"""What a path-dependent indicator remembers of the past, float64, of a fixed length."""
+
+
 @dataclass(frozen=True, slots=True)
 class Indicator:
-    """One indicator as the catalogue and the tools know it.
+    """One indicator as the catalogue, the strategies and the tools know it.
+
+    A parameter without a default is an input column (INPUTS), one with a default is a number or a word to choose.  The
+    function gives one array, or a NamedTuple of arrays, all as long as its inputs.
 
     window: gives, for the indicator's parameters, how many trailing inputs decide its last output: older data changes
-            it by less than 1e-12 relative.
+            it by less than 1e-12 relative.  None for a path-dependent indicator, which has `resume` instead.
+    resume: takes the inputs, a state (None at the beginning) and the parameters by name; gives the output and the
+            state after it.  Whole history or piece by piece, the output is the same to the last bit.
     """
 
     name: str
     family: str
     function: Callable[..., Any]
-    window: Callable[..., int]
+    window: Callable[..., int] | None
+    resume: Callable[..., tuple[Any, State]] | None
 
     @property
     def description(self) -> str:
         """First line of the docstring."""
         return (inspect.getdoc(self.function) or "").partition("\n")[0]
 
+    @property
+    def inputs(self) -> tuple[str, ...]:
+        """The columns it takes, in the order of its parameters."""
+        return tuple(name for name, value in self._parameters() if value.default is value.empty)
+
+    @property
+    def parameters(self) -> Mapping[str, Any]:
+        """Its parameters with their defaults."""
+        return {name: value.default for name, value in self._parameters() if value.default is not value.empty}
+
+    @property
+    def outputs(self) -> tuple[str, ...]:
+        """The fields of what it gives, the main one first; none for a single array."""
+        given = get_type_hints(self.function)["return"]
+        return tuple(getattr(given, "_fields", ()))
+
+    def _parameters(self) -> Iterable[tuple[str, inspect.Parameter]]:
+        return inspect.signature(self.function).parameters.items()
+
 
 INDICATORS: Registry[Indicator] = Registry("indicator")
 
 
-def indicator(name: str, *, window: Callable[..., int]) -> Callable[[Callable[P, R]], Callable[P, R]]:
-    """Register an array function under `name`; its family is the folder that its module lies in."""
+def indicator(
+    name: str,
+    *,
+    window: Callable[..., int] | None = None,
+    resume: Callable[..., tuple[Any, State]] | None = None,
+) -> Callable[[Callable[P, R]], Callable[P, R]]:
+    """Register an array function under `name`; its family is the folder that its module lies in.
+
+    Exactly one of `window` and `resume` is given, as `Indicator` says.
+    """
+    assert (window is None) != (resume is None), f"indicator {name} needs a window or a way to resume"
 
     def decorate(function: Callable[P, R]) -> Callable[P, R]:
         family = function.__module__.split(".")[-2]
-        INDICATORS.add(name, Indicator(name, family, function, window))
+        INDICATORS.add(name, Indicator(name, family, function, window, resume))
         return function
 
     return decorate

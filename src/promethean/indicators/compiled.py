@@ -1,0 +1,22 @@
+"""Loops as machine code: the one way in which numba is used."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import ParamSpec, TypeVar
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+
+def compiled(function: Callable[P, R]) -> Callable[P, R]:
+    """The same function, compiled at its first call and kept on disk for the next process.
+
+    Division by zero gives infinity or NaN, as in numpy; sums are not reordered, so the result is the same on every
+    machine.  numba is imported here and costs a second: kernels stand in modules whose name begins with `_`, which the
+    scan for names leaves out, and are imported inside the function that needs them.
+    """
+    import numba
+
+    made: Callable[P, R] = numba.njit(cache=True, nogil=True, error_model="numpy")(function)
+    return made
