@@ -15,7 +15,7 @@ from msgspec import Struct
 from promethean.domain.candles import Candle
 from promethean.domain.ids import ClientOrderId, InstrumentId, Lineage, OrderId, StrategyId
 from promethean.domain.market import Quote, Side
-from promethean.domain.orders import Intent
+from promethean.domain.orders import Intent, Order
 from promethean.domain.positions import Fill
 from promethean.domain.signals import Signal
 from promethean.domain.verdicts import Refused
@@ -217,10 +217,14 @@ class OrderFoundAbsent(Struct, frozen=True):
 
 
 class OrderFilled(Struct, frozen=True):
-    """One execution of an order."""
+    """One execution of an order.
+
+    exits: the exits that the venue holds for this position after the fill; None where they are orders of our own.
+    """
 
     fill: Fill
     evidence_id: str
+    exits: tuple[Order, ...] | None = None
 
     @property
     def at_ns(self) -> int:

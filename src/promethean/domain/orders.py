@@ -24,6 +24,10 @@ class OrderType(enum.StrEnum):
     STOP_LIMIT = "stop_limit"
 
 
+_LIMITED = (OrderType.LIMIT, OrderType.STOP_LIMIT)
+_TRIGGERED = (OrderType.STOP_MARKET, OrderType.STOP_LIMIT)
+
+
 class TimeInForce(enum.StrEnum):
     """How long an order stands."""
 
@@ -79,6 +83,7 @@ class Intent(Struct, frozen=True):
     stop_price:      trigger of a stop order.
     protection:      exits of an entry; None for orders that only reduce.
     leg:             number of the take-profit tier, from 1; 0 for everything else.
+    attached:        whether the venue holds the exits of this entry and makes them at its fills.
     expires_at_ns:   with GTD, when the venue ends what is not filled.
     """
 
@@ -99,13 +104,14 @@ class Intent(Struct, frozen=True):
     expires_at_ns: int | None = None
     protection: Protection | None = None
     leg: int = 0
+    attached: bool = False
 
     def __post_init__(self) -> None:
         if self.quantity <= 0 or self.reference_price <= 0:
             raise ValueError(f"an intent needs a positive quantity and reference price: {self}")
-        if (self.type in (OrderType.LIMIT, OrderType.STOP_LIMIT)) != (self.limit_price is not None):
+        if (self.type in _LIMITED) != (self.limit_price is not None):
             raise ValueError(f"a limit price belongs to limit orders and to nothing else: {self}")
-        if (self.type in (OrderType.STOP_MARKET, OrderType.STOP_LIMIT)) != (self.stop_price is not None):
+        if (self.type in _TRIGGERED) != (self.stop_price is not None):
             raise ValueError(f"a stop price belongs to stop orders and to nothing else: {self}")
         if (self.time_in_force is TimeInForce.GTD) != (self.expires_at_ns is not None):
             raise ValueError(f"an expiry belongs to GTD orders and to nothing else: {self}")
@@ -206,6 +212,7 @@ class Order(Struct, frozen=True):
 
     request_sequence: journal row of the last thing we asked for: the order itself, or its cancellation.
     trade_ids:        the venue's ids of the fills counted in filled_quantity.  filled_at_ns: the last of them.
+    parent:           the entry that an exit came with, when the venue made it; None for what we sent ourselves.
     """
 
     id: OrderId
@@ -223,6 +230,7 @@ class Order(Struct, frozen=True):
     cancel_requested_at_ns: int | None = None
     trade_ids: tuple[str, ...] = ()
     filled_at_ns: int | None = None
+    parent: OrderId | None = None
 
     @property
     def remaining(self) -> Decimal:

@@ -156,6 +156,8 @@ def decide(signals: Sequence[Signal], mode: Aggregation, threshold: float) -> De
 
     CLOSE beats PARTIAL_CLOSE beats entries, and neither waits for agreement; of several partials the largest counts.
     """
+    if len(signals) == 1:
+        return _alone(signals[0], mode, threshold)
     closes = [signal for signal in signals if signal.type is SignalType.CLOSE]
     if closes:
         best = max(closes, key=lambda signal: signal.confidence)
@@ -175,3 +177,12 @@ def decide(signals: Sequence[Signal], mode: Aggregation, threshold: float) -> De
     winners = [signal for signal in entries if _SIDES[signal.type] is outcome.side]
     best = max(winners, key=lambda signal: signal.confidence)
     return Decision(best.type, outcome.confidence, best)
+
+
+def _alone(signal: Signal, mode: Aggregation, threshold: float) -> Decision | None:
+    """One signal among none: what the aggregation makes of a single vote, without the arithmetic."""
+    if signal.type not in _SIDES:
+        return Decision(signal.type, signal.confidence, signal, signal.close_percentage)
+    if mode is Aggregation.UNANIMOUS or signal.confidence < threshold:
+        return None
+    return Decision(signal.type, signal.confidence, signal)

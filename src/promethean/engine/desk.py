@@ -8,7 +8,7 @@ from decimal import Decimal
 
 from msgspec import Struct
 
-from promethean.domain.ids import InstrumentId
+from promethean.domain.ids import InstrumentId, Names
 from promethean.domain.instruments import Instrument
 from promethean.domain.orders import OrderType, Protection
 from promethean.domain.sizing import Sizing
@@ -29,6 +29,7 @@ class Seat(Struct, frozen=True):
     slippage_tolerance: fraction that a limit entry may be worse than the reference price.
     cooldown_ns:        how long no entry is made after a stop.
     can_short:          False at spot markets, where a SELL only closes.
+    attached_exits:     whether the venue takes the exits with the entry and makes them at its fills.
     """
 
     strategy: Strategy
@@ -43,13 +44,20 @@ class Seat(Struct, frozen=True):
     cooldown_ns: int
     can_short: bool
     limits: Limits
+    attached_exits: bool = False
 
 
 class Desk(Struct, frozen=True):
-    """Everything `engine.step` needs that is not state."""
+    """Everything `engine.step` needs that is not state.
+
+    names:    how orders are named.
+    explains: whether plans and refusals carry what the controls saw, as text for the journal.
+    """
 
     seats: tuple[Seat, ...]
     limits: Limits
+    names: Names = Names()
+    explains: bool = True
 
     def instrument(self, instrument: InstrumentId) -> Instrument | None:
         """The instrument with its filters, or None when no seat trades it."""

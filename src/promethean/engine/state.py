@@ -310,7 +310,29 @@ def _order_filled(account: Account, event: OrderFilled) -> Changes:
     if fill.trade_id in order.trade_ids:
         return {}  # a repeated report
     order = order_filled(order, event)
-    return {**_with_order(account, order), **_booked(account, order, event)}
+    changes = {**_with_order(account, order), **_booked(account, order, event)}
+    if event.exits is not None:
+        _hold_exits(account, changes, order, event)
+    return changes
+
+
+def _hold_exits(account: Account, changes: Changes, filled: Order, event: OrderFilled) -> None:
+    """The exits that the venue holds for the position are now exactly those that it names."""
+    orders, ended = changes["orders"], changes.get("ended", account.ended)
+    named = {order.id: order for order in event.exits or ()}
+    intent = filled.intent
+    for order in tuple(orders.values()):
+        is_its_exit = order.parent is not None and order.intent.strategy == intent.strategy
+        if is_its_exit and order.intent.instrument == intent.instrument and order.id not in named:
+            del orders[order.id]
+            ended = _with_ended(ended, replace(order.after(OrderStep.CANCELLED), evidence_id=event.evidence_id))
+    new = 0
+    for order in named.values():
+        known = orders.get(order.id)
+        orders[order.id] = replace(known, intent=order.intent) if known is not None else order
+        new += known is None
+    changes["ended"] = ended
+    changes["totals"] = replace(changes["totals"], orders=changes["totals"].orders + new)
 
 
 def order_filled(order: Order, event: OrderFilled) -> Order:
@@ -393,10 +415,14 @@ def _with_order(account: Account, order: Order) -> Changes:
         orders[order.id] = order
         return {"orders": orders}
     orders.pop(order.id, None)
-    ended = {**account.ended, order.id: order}
-    if len(ended) > ENDED_KEPT:
-        del ended[next(iter(ended))]
-    return {"orders": orders, "ended": ended}
+    return {"orders": orders, "ended": _with_ended(account.ended, order)}
+
+
+def _with_ended(ended: Mapping[OrderId, Order], order: Order) -> Mapping[OrderId, Order]:
+    kept = {**ended, order.id: order}
+    if len(kept) > ENDED_KEPT:
+        del kept[next(iter(kept))]
+    return kept
 
 
 def _stepped(account: Account, order_id: OrderId, step: OrderStep, evidence: str | None) -> Changes:

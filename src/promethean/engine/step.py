@@ -25,7 +25,6 @@ from promethean.domain.events import (
     QuoteObserved,
     SignalRaised,
 )
-from promethean.domain.ids import client_order_id, order_id
 from promethean.domain.instants import NS_PER_MS, NS_PER_S, day_of
 from promethean.domain.market import Side
 from promethean.domain.money import plain
@@ -35,12 +34,13 @@ from promethean.domain.verdicts import Passed, Refused
 from promethean.engine.decide import Decision, decide
 from promethean.engine.desk import Desk, Seat
 from promethean.engine.state import Holding, Slot, State, absorb
-from promethean.execution.bracket import Leg, protective_legs, stop_price
+from promethean.execution.bracket import Leg, exit_intent, protective_legs, stop_price
 from promethean.risk.check import Situation, check
 from promethean.risk.sizing import entry_quantity
 
 ZERO = Decimal(0)
 ONE = Decimal(1)
+NOTHING: Mapping[str, str] = MappingProxyType({})
 
 
 def step(state: State, event: Event, desk: Desk) -> tuple[State, list[Effect]]:
@@ -119,7 +119,7 @@ def _on_filled(flow: _Flow, event: OrderFilled) -> None:
         return
     if holding is not None:
         seat = _seat(flow, order)
-        if seat is not None:
+        if seat is not None and event.exits is None:
             _protect(flow, seat, holding, order)
     elif held_before is not None:
         _close_books(flow, held_before, order, event)
@@ -297,6 +297,7 @@ def _entry_intent(
         time_in_force=TimeInForce.GTC if limit_price is None else TimeInForce.GTD,
         expires_at_ns=None if limit_price is None else now_ns + seat.timeframe_ns,
         protection=seat.protection,
+        attached=seat.attached_exits,
     )
 
 
@@ -335,16 +336,16 @@ def _propose(flow: _Flow, seat: Seat, intent: Intent) -> None:
 
 def _answer(flow: _Flow, intent: Intent, verdict: Passed | Refused, situation: Situation) -> None:
     """What the risk check said becomes a planned order or a refusal."""
-    now_ns, inputs = flow.state.now_ns, situation.summary()
+    now_ns, inputs = flow.state.now_ns, situation.summary() if flow.desk.explains else NOTHING
     match verdict:
         case Refused():
             flow.emit(IntentRefused(now_ns, intent, verdict, inputs))
         case Passed(controls=controls):
             account = flow.state.account
             assert account.lineage is not None, "a runner has started before anything is planned"
-            identity = order_id(account.id, account.lineage, account.sequence + 1, len(flow.trail))
+            identity, client = flow.desk.names.order(account.id, account.lineage, account.sequence + 1, len(flow.trail))
             reservation = ZERO if intent.reduce_only else intent.notional
-            flow.emit(OrderPlanned(now_ns, identity, client_order_id(identity), intent, reservation, controls, inputs))
+            flow.emit(OrderPlanned(now_ns, identity, client, intent, reservation, controls, inputs))
 
 
 def _situation(state: State, seat: Seat, intent: Intent) -> Situation:
@@ -423,7 +424,9 @@ def _protect(flow: _Flow, seat: Seat, holding: Holding, filled: Order) -> None:
             continue
         if order is not None and leg.role is OrderRole.TARGET:
             _cancel(flow, order, "moved with the position")
-        _propose(flow, seat, _leg_intent(flow, seat, holding, leg))  # an old stop goes when the new one is accepted
+        _propose(
+            flow, seat, exit_intent(leg, holding.position, flow.state.now_ns)
+        )  # an old stop goes when the new one is accepted
     for order in standing.values():
         if not filled.intent.reduce_only:
             _cancel(flow, order, "moved with the position")
@@ -440,7 +443,7 @@ def _repair_stops(flow: _Flow) -> None:
         if any(_slot(order) == slot and _is_way_out(order) for order in account.orders.values()):
             continue
         leg = protective_legs(holding.position, holding.protection, holding.tiers_done, seat.instrument)[0]
-        intent = _leg_intent(flow, seat, holding, leg)
+        intent = exit_intent(leg, holding.position, flow.state.now_ns)
         situation = _situation(flow.state, seat, intent)
         verdict = check(intent, situation, seat.limits)
         if not (isinstance(verdict, Refused) and _is_repeated(flow, slot, verdict)):
@@ -456,26 +459,6 @@ def _is_way_out(order: Order) -> bool:
 def _fits(order: Order, leg: Leg) -> bool:
     price = order.intent.stop_price if leg.role is OrderRole.STOP else order.intent.limit_price
     return order.remaining == leg.quantity and price == leg.price
-
-
-def _leg_intent(flow: _Flow, seat: Seat, holding: Holding, leg: Leg) -> Intent:
-    is_stop = leg.role is OrderRole.STOP
-    entry = plain(round(holding.position.entry_price, 8))
-    return Intent(
-        instrument=seat.instrument.id,
-        strategy=seat.strategy.id,
-        side=holding.position.side.opposite,
-        type=OrderType.STOP_MARKET if is_stop else OrderType.LIMIT,
-        role=leg.role,
-        quantity=leg.quantity,
-        reference_price=leg.price,
-        reduce_only=True,
-        decided_at_ns=flow.state.now_ns,
-        reason=f"stop loss of the entry at {entry}" if is_stop else f"take profit {leg.leg} of the entry at {entry}",
-        limit_price=None if is_stop else leg.price,
-        stop_price=leg.price if is_stop else None,
-        leg=leg.leg,
-    )
 
 
 def _close_books(flow: _Flow, held: Holding, order: Order, event: OrderFilled) -> None:

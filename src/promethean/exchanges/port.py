@@ -17,13 +17,15 @@ from promethean.domain.events import (
 )
 from promethean.domain.ids import InstrumentId, OrderId
 from promethean.domain.orders import Order, OrderType
+from promethean.execution.bracket import Bracket
 
 
 @dataclass(frozen=True, slots=True)
 class Capabilities:
     """What a venue can do; the platform branches on this and never on a name.
 
-    stale_read_s: how long a lookup may still miss an order that exists.
+    stale_read_s:   how long a lookup may still miss an order that exists.
+    attached_exits: takes the exits with the entry, makes them at each of its fills, and names them in the report.
     """
 
     order_types: frozenset[OrderType]
@@ -32,6 +34,7 @@ class Capabilities:
     client_order_ids: bool
     validity_window: bool
     stale_read_s: float
+    attached_exits: bool = False
 
 
 class Venue(Protocol):
@@ -79,11 +82,13 @@ class SimulatedVenue(Venue, Protocol):
         cash: Decimal,
         costs: Mapping[InstrumentId, Decimal],
         seen_at_ns: Mapping[InstrumentId, int],
+        brackets: Iterable[Bracket],
     ) -> None:
         """Rebuild what the venue holds from the account's facts: after every start.
 
         positions: base units held, signed.  cash, costs: quote units free, and put into each position.
         seen_at_ns: the last market event of each instrument that the account has handled.
+        brackets: the open positions with their exits; the venue holds those whose exits are its own.
         """
         ...
 

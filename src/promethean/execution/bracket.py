@@ -8,10 +8,18 @@ from msgspec import Struct
 
 from promethean.domain.instruments import Instrument, Rounding
 from promethean.domain.market import Side
-from promethean.domain.orders import OrderRole, Protection
+from promethean.domain.orders import Intent, OrderRole, OrderType, Protection
 from promethean.domain.positions import Position
 
 ONE = Decimal(1)
+
+
+class Bracket(Struct, frozen=True):
+    """A position with the exits it was entered with.  tiers_done: tiers that have closed their share."""
+
+    position: Position
+    protection: Protection
+    tiers_done: int = 0
 
 
 class Leg(Struct, frozen=True):
@@ -83,3 +91,23 @@ def protective_legs(position: Position, protection: Protection, tiers_done: int,
         legs.append(Leg(OrderRole.TARGET, number, price, quantity))
         left -= quantity
     return legs
+
+
+def exit_intent(leg: Leg, position: Position, at_ns: int) -> Intent:
+    """The order that a leg is, decided at an instant: a stop or a limit order that can only reduce."""
+    is_stop = leg.role is OrderRole.STOP
+    return Intent(
+        instrument=position.instrument,
+        strategy=position.strategy,
+        side=position.side.opposite,
+        type=OrderType.STOP_MARKET if is_stop else OrderType.LIMIT,
+        role=leg.role,
+        quantity=leg.quantity,
+        reference_price=leg.price,
+        reduce_only=True,
+        decided_at_ns=at_ns,
+        reason="stop loss" if is_stop else f"take profit {leg.leg}",
+        limit_price=None if is_stop else leg.price,
+        stop_price=leg.price if is_stop else None,
+        leg=leg.leg,
+    )

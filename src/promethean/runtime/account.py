@@ -43,6 +43,7 @@ from promethean.engine.desk import Desk
 from promethean.engine.state import Account, State, absorb
 from promethean.engine.step import follow
 from promethean.exchanges.port import SimulatedVenue
+from promethean.execution.bracket import Bracket
 from promethean.risk.check import RESERVATION
 from promethean.runtime.sender import Sender
 from promethean.storage.journal import BudgetChange, Journal, Lease, Outcome, Reservation, Seen, account_stream
@@ -167,7 +168,14 @@ class AccountRunner:
         account = self.state.account
         in_flight = [order for order in account.orders.values() if order.status is OrderStatus.SENDING]
         unresolved = [order for order in account.orders.values() if order.cancel_requested]
-        self._venue.restore(account.orders.values(), _held(account), account.cash, _costs(account), self._seen_at_ns())
+        self._venue.restore(
+            account.orders.values(),
+            _held(account),
+            account.cash,
+            _costs(account),
+            self._seen_at_ns(),
+            _brackets(account),
+        )
         lineage = Lineage(secrets.token_hex(8))
         self._step(RunnerStarted(self._time(), lineage, self._lease.epoch, self._build, self._config_hash))
         for order in account.orders.values():
@@ -406,6 +414,14 @@ def _costs(account: Account) -> dict[InstrumentId, Decimal]:
         position = holding.position
         costs[position.instrument] = costs.get(position.instrument, Decimal(0)) + position.cost
     return costs
+
+
+def _brackets(account: Account) -> list[Bracket]:
+    return [
+        Bracket(holding.position, holding.protection, holding.tiers_done)
+        for holding in account.holdings.values()
+        if holding.protection is not None
+    ]
 
 
 def _is_news(report: VenueReport, account: Account) -> bool:

@@ -326,6 +326,8 @@ class Projector:
         self._order(filled, after)
         if filled.status.is_terminal:
             self._release(order, filled)
+        if event.exits is not None:
+            self._exits(before, after, event)
         fill_id = fact_id(fill.order_id, fill.trade_id)
         self._rows.add(
             "fills",
@@ -352,6 +354,16 @@ class Projector:
         ]
         self._ledger(fill_id, entries, fill.fee.currency, fill.order_id, fill_id, fill.executed_at_ns)
         self._position(position, after.holdings.get(slot) or held, order.intent, fill.executed_at_ns)
+
+    def _exits(self, before: Account, after: Account, event: OrderFilled) -> None:
+        """The orders that the venue made, moved or ended with a fill; what let the entry pass let them pass."""
+        for order in (*after.orders.values(), *after.ended.values()):
+            known = before.orders.get(order.id)
+            if order.parent is None or order is known or (known is None and order.id in before.ended):
+                continue
+            if known is None:
+                self._decision(order.id, "pass", None, order.intent, {"entry": order.parent}, event.at_ns)
+            self._order(order, after)
 
     def _deposit(self, event: AccountOpened) -> None:
         transaction = fact_id(self._owner.account, "opened")

@@ -19,6 +19,8 @@ from dataclasses import dataclass
 from decimal import ROUND_HALF_EVEN, Decimal
 from types import MappingProxyType
 
+from msgspec.structs import replace
+
 from promethean.domain.candles import Candle
 from promethean.domain.events import (
     CandleClosed,
@@ -30,18 +32,21 @@ from promethean.domain.events import (
     OrderRejected,
     VenueReport,
 )
-from promethean.domain.ids import InstrumentId, OrderId, StrategyId, fact_id
+from promethean.domain.ids import InstrumentId, Names, OrderId, StrategyId
 from promethean.domain.instants import NS_PER_MS
 from promethean.domain.instruments import Instrument, MarketType, Rounding
 from promethean.domain.market import Quote, Side
 from promethean.domain.money import Money, plain
-from promethean.domain.orders import Order, OrderStatus, OrderType
+from promethean.domain.orders import Order, OrderRole, OrderStatus, OrderType
 from promethean.domain.positions import Fill, Position
 from promethean.exchanges.port import Capabilities
+from promethean.execution.bracket import Bracket, exit_intent, protective_legs
 
 ZERO = Decimal(0)
 FEE_STEP = Decimal("1e-8")
+NAMES = Names()
 PAPER = StrategyId("paper")  # a venue nets what all strategies hold
+Slot = tuple[StrategyId, InstrumentId]
 _Reaches = Callable[[Order, Candle], float | None]
 
 
@@ -98,6 +103,19 @@ class _Resting:
             order, arrives_at_ns, below, above, expires_at_ns, order.remaining, len(order.trade_ids), filled_at_ns
         )
 
+    def resize(self, order: Order, remaining: Decimal) -> None:
+        """The same order with another price and size; it keeps its place in time and its fills."""
+        moved = _Resting.of(order, self.arrives_at_ns)
+        self.order, self.below, self.above, self.remaining = order, moved.below, moved.above, remaining
+
+
+@dataclass(slots=True)
+class _Held:
+    """A position whose exits are the venue's.  entry: the order that it came from."""
+
+    bracket: Bracket
+    entry: OrderId
+
 
 class PaperVenue:
     """One paper account at the simulated venue."""
@@ -110,14 +128,23 @@ class PaperVenue:
         client_order_ids=True,
         validity_window=True,
         stale_read_s=0.0,
+        attached_exits=True,
     )
 
-    def __init__(self, instruments: Mapping[InstrumentId, Instrument], terms: PaperTerms, cash: Decimal) -> None:
+    def __init__(
+        self,
+        instruments: Mapping[InstrumentId, Instrument],
+        terms: PaperTerms,
+        cash: Decimal,
+        names: Names = NAMES,
+    ) -> None:
         self._instruments = instruments
+        self._names = names
         self._terms = terms
         self.cash = cash
         """Quote units that tie up nothing: what was paid for longs and the notional of shorts is taken out of it."""
         self._book: dict[OrderId, _Resting] = {}
+        self._brackets: dict[Slot, _Held] = {}  # positions whose exits came with their entries
         self._positions: dict[InstrumentId, Position] = {}
         self._log: dict[OrderId, list[VenueReport]] = {}
         self._seen_at_ns: dict[InstrumentId, int] = {}
@@ -129,6 +156,7 @@ class PaperVenue:
         cash: Decimal,
         costs: Mapping[InstrumentId, Decimal] = MappingProxyType({}),
         seen_at_ns: Mapping[InstrumentId, int] = MappingProxyType({}),
+        brackets: Iterable[Bracket] = (),
     ) -> None:
         """Rebuild the book from the account's facts.
 
@@ -144,6 +172,10 @@ class PaperVenue:
         }
         self._seen_at_ns = dict(seen_at_ns)
         self._book.clear()
+        orders = tuple(orders)
+        entries = {_slot(order): order.parent for order in orders if order.parent is not None}
+        held = {(bracket.position.strategy, bracket.position.instrument): bracket for bracket in brackets}
+        self._brackets = {slot: _Held(held[slot], entry) for slot, entry in entries.items() if slot in held}
         for order in sorted(orders, key=lambda order: order.sent_at_ns or 0):
             if order.status is OrderStatus.SENDING:
                 self._receive(order)
@@ -161,7 +193,9 @@ class PaperVenue:
         if self._book.pop(order.id, None) is None:
             return None
         assert order.cancel_requested_at_ns is not None, "a cancel is requested in the journal first"
-        report = OrderCancelled(order.cancel_requested_at_ns, order.id, "requested", _evidence(order.id, "cancelled"))
+        report = OrderCancelled(
+            order.cancel_requested_at_ns, order.id, "requested", self._names.evidence(order.id, "cancelled")
+        )
         self._log.setdefault(order.id, []).append(report)
         return report
 
@@ -231,10 +265,12 @@ class PaperVenue:
         refusal = self._refusal(order, at_ns)
         report: OrderAccepted | OrderRejected
         if refusal is not None:
-            report = OrderRejected(at_ns, order.id, *refusal, _evidence(order.id, "rejected"))
+            report = OrderRejected(at_ns, order.id, *refusal, self._names.evidence(order.id, "rejected"))
         else:
             self._rest(order)
-            report = OrderAccepted(at_ns, order.id, f"paper-{order.client_order_id}", _evidence(order.id, "accepted"))
+            report = OrderAccepted(
+                at_ns, order.id, f"paper-{order.client_order_id}", self._names.evidence(order.id, "accepted")
+            )
         self._log.setdefault(order.id, []).append(report)
         return report
 
@@ -244,6 +280,8 @@ class PaperVenue:
 
     def _latency_ns(self, order: Order) -> int:
         """Drawn from the seed and from what the order is, so that a repeated run draws the same."""
+        if not self._terms.latency_ms:
+            return 0
         intent = order.intent
         what = f"{self._terms.seed}/{order.sent_at_ns}/{intent.instrument}/{intent.side}/{intent.type}/{intent.leg}"
         share = zlib.crc32(what.encode()) / 0xFFFFFFFF
@@ -398,7 +436,8 @@ class PaperVenue:
             order.id, trade_id, instrument.id, intent.side, exact, quantity, Money(fee, instrument.quote), maker, at_ns
         )
         self._book_fill(resting, fill)
-        report = OrderFilled(fill, _evidence(order.id, trade_id))
+        evidence = self._names.evidence(order.id, trade_id)
+        report = OrderFilled(fill, evidence, self._make_exits(order, resting.remaining, fill, evidence))
         self._log.setdefault(order.id, []).append(report)
         return report
 
@@ -413,13 +452,75 @@ class PaperVenue:
             self._positions[fill.instrument] = position
         self.cash += booking.cash
 
+    def _make_exits(self, order: Order, left: Decimal, fill: Fill, evidence: str) -> tuple[Order, ...] | None:
+        """The exits that rest here after a fill; None for a position whose exits are orders of their own.
+
+        An entry fill makes or moves them all.  An exit fill re-sizes the stop alone, and a stop in the middle of its
+        fills is left alone.  With the position they go.
+        """
+        slot, intent = _slot(order), order.intent
+        held = self._brackets.get(slot)
+        if held is None:
+            if not intent.attached or intent.protection is None:
+                return None
+            position = Position(intent.instrument, intent.strategy)
+            held = self._brackets[slot] = _Held(Bracket(position, intent.protection), order.id)
+        bracket = held.bracket
+        position, _ = bracket.position.apply(fill)
+        tiers_done = max(bracket.tiers_done, intent.leg) if left <= 0 else bracket.tiers_done
+        held.bracket = bracket = Bracket(position, bracket.protection, tiers_done)
+        standing = [other for other in self._book.values() if other.order.parent == held.entry]
+        if not position.is_open:
+            del self._brackets[slot]
+            for resting in standing:
+                del self._book[resting.order.id]
+            return ()
+        if intent.role is not OrderRole.STOP:
+            self._place_exits(held, standing, None if not intent.reduce_only else OrderRole.STOP, fill, evidence)
+        return tuple(other.order for other in self._book.values() if other.order.parent == held.entry)
+
+    def _place_exits(
+        self, held: _Held, standing: list[_Resting], only: OrderRole | None, fill: Fill, evidence: str
+    ) -> None:
+        """Put the exits of a position into the book in the sizes and at the prices that it has now.
+
+        only: the role that moves; None when the entry has grown and all do.
+        """
+        position, instrument = held.bracket.position, self._instruments[fill.instrument]
+        old = {resting.order.id: resting for resting in standing if only in (None, resting.order.intent.role)}
+        for leg in protective_legs(position, held.bracket.protection, held.bracket.tiers_done, instrument):
+            if only not in (None, leg.role):
+                continue
+            identity, client = self._names.exit(held.entry, leg.role, leg.leg)
+            known = old.pop(identity, None)
+            filled = known.order.intent.quantity - known.remaining if known is not None else ZERO
+            intent = exit_intent(leg, position, fill.executed_at_ns)
+            if known is not None:
+                known.resize(replace(known.order, intent=replace(intent, quantity=filled + leg.quantity)), leg.quantity)
+                continue
+            order = Order(
+                identity,
+                client,
+                intent,
+                OrderStatus.OPEN,
+                venue_order_id=f"paper-{client}",
+                evidence_id=evidence,
+                sent_at_ns=fill.executed_at_ns,
+                parent=held.entry,
+            )
+            self._book[identity] = _Resting.of(order, fill.executed_at_ns)
+        for identity in old:
+            del self._book[identity]
+
     def _expire(self, instrument: InstrumentId, now_ns: int) -> Iterator[VenueReport]:
         """Ends what is good till a date that has passed."""
         for resting in tuple(self._book.values()):
             intent = resting.order.intent
             if intent.instrument == instrument and intent.expires_at_ns is not None and intent.expires_at_ns <= now_ns:
                 del self._book[resting.order.id]
-                report = OrderExpired(intent.expires_at_ns, resting.order.id, _evidence(resting.order.id, "expired"))
+                report = OrderExpired(
+                    intent.expires_at_ns, resting.order.id, self._names.evidence(resting.order.id, "expired")
+                )
                 self._log.setdefault(resting.order.id, []).append(report)
                 yield report
 
@@ -450,5 +551,5 @@ def _quote_price(order: Order, quote: Quote) -> float | None:
             return price if _triggered(order, quote.last, quote.last) else None
 
 
-def _evidence(order: OrderId, what: str) -> str:
-    return fact_id(order, what)
+def _slot(order: Order) -> Slot:
+    return order.intent.strategy, order.intent.instrument
