@@ -23,7 +23,8 @@ import pytest
 import yaml
 from typer.testing import CliRunner
 
-from promethean import __version__, app
+from promethean import __version__
+from promethean.app import asking
 from promethean.cli import cli
 from promethean.config import load_settings, reference_page
 from promethean.domain.accounts import AccountMode
@@ -155,7 +156,7 @@ def until(what: Callable[[], bool]) -> None:
 
 def status_of(home: Path) -> PlatformStatus:
     """As `promethean status`, without a process of its own."""
-    return app.status(load_settings({"app.home": str(home)}, {}, Path.cwd()))
+    return asking.status(load_settings({"app.home": str(home)}, {}, Path.cwd()))
 
 
 @pytest.fixture
@@ -312,7 +313,7 @@ def test_our_own_mistake_gives_a_sentence_and_leaves_the_story_in_the_log(
     def broken(settings: object) -> None:
         raise ZeroDivisionError("of ours")
 
-    monkeypatch.setattr(app, "status", broken)
+    monkeypatch.setattr(asking, "status", broken)
     found = promethean("status")
     log = home / "logs" / "promethean.log"
     assert found.status == 1

@@ -27,7 +27,9 @@ from typing import Any, TypeVar
 import numpy as np
 import pytest
 
-from promethean import app
+from promethean.app.data import market_store
+from promethean.app.database import with_database
+from promethean.app.running import UpOptions, up
 from promethean.config import Settings, load_settings
 from promethean.domain.candles import Candle
 from promethean.domain.events import (
@@ -249,7 +251,7 @@ async def come_back(world: World) -> None:
 
 
 def run(settings: Settings, seen: Seen, for_s: float) -> dict[str, Any]:
-    return dataclasses.asdict(app.up(settings, app.UpOptions(for_s=for_s), seen))
+    return dataclasses.asdict(up(settings, UpOptions(for_s=for_s), seen))
 
 
 def tell(loop: asyncio.AbstractEventLoop, story: Coroutine[Any, Any, None]) -> Callable[[], None]:
@@ -302,7 +304,7 @@ def main(home: str) -> None:
     seen = Seen()
     summaries.append(run(settings, seen, 1.0))
     said.append(seen.said)
-    with app.market_store(settings) as store:
+    with market_store(settings) as store:
         stored = store.candles(SeriesKey("binance", MarketType.SPOT, "BTC/USDT", "1m"))
     columns = [(stored.open_time_ns // NS_PER_MS).tolist(), *(values.tolist() for values in stored.columns().values())]
     connections = venue.server.subscribed.count("btcusdt@kline_1m")
@@ -328,7 +330,7 @@ def read_ahead(settings: Settings, venue: Venue) -> None:
         finally:
             await journal.close()
 
-    app.with_database(settings, leave)
+    with_database(settings, leave)
 
 
 async def _away(venue: Venue) -> None:
@@ -395,7 +397,7 @@ def read_journal(settings: Settings) -> dict[str, list[Event]]:
         finally:
             await journal.close()
 
-    return app.with_database(settings, ask)
+    return with_database(settings, ask)
 
 
 def of_kind(facts: Sequence[Event], kind: type[T]) -> list[T]:

@@ -222,17 +222,17 @@ def up(
         if strategy is not None and len(strategy) > 1:
             _refuse(f"{len(strategy)} strategies at once are not available yet; give one --strategy")
         settings = answer.settings(sets, app__mode=mode, app__feed=feed, app__seed=None if seed is None else str(seed))
-        from promethean import app
+        from promethean.app import desk, running
 
-        options = app.UpOptions(
-            strategy=strategy[0] if strategy else app.DEFAULT_STRATEGY,
+        options = running.UpOptions(
+            strategy=strategy[0] if strategy else desk.DEFAULT_STRATEGY,
             speed=_speed(speed),
             for_s=_duration(for_),
             until_end=until_end,
         )
         view = _view(answer, settings, plain=plain, is_fast=options.speed is None)
         with view:
-            found = app.up(settings, options, view)
+            found = running.up(settings, options, view)
         answer.give(found, lambda: _summary_page(found, settings))
 
 
@@ -296,10 +296,10 @@ def status(context: typer.Context, as_json: Json = False) -> None:
     """Show whether the platform runs, and how each account stands."""
     with _answering(context, as_json) as answer:
         settings = answer.settings()
-        from promethean import app
+        from promethean.app import asking
         from promethean.interfaces.terminal import pages
 
-        report = app.status(settings)
+        report = asking.status(settings)
         answer.give(report, lambda: pages.status(report, time.time_ns()))
 
 
@@ -308,10 +308,10 @@ def doctor(context: typer.Context, as_json: Json = False) -> None:
     """Check everything the platform needs, and say what to do about a problem."""
     with _answering(context, as_json) as answer:
         settings = answer.settings()
-        from promethean import app
+        from promethean.app import health
         from promethean.interfaces.terminal import pages
 
-        checks = app.doctor(settings)
+        checks = health.doctor(settings)
         problems = sum(not check.ok for check in checks)
         answer.status = FAILED if problems else DONE
         answer.give({"ok": not problems, "problems": problems, "checks": checks}, lambda: pages.doctor(checks))
@@ -338,10 +338,10 @@ def kill(
         settings = answer.settings()
         if not yes:
             _confirm_kill(account)
-        from promethean import app
+        from promethean.app import asking
         from promethean.interfaces.terminal import pages
 
-        report = app.kill(settings, account, reason, _person())
+        report = asking.kill(settings, account, reason, _person())
         answer.status = DONE if report.result in ("FLAT", "NOT_RUNNING") else FAILED
         answer.give(report, lambda: pages.killed(report))
 
@@ -388,15 +388,15 @@ def unkill(
     with _answering(context, as_json) as answer:
         account = _account_of(scope, label)
         settings = answer.settings()
-        from promethean import app
+        from promethean.app import asking
         from promethean.interfaces.terminal import pages
 
-        lifting = app.ask_to_lift(settings, account)
+        lifting = asking.ask_to_lift(settings, account)
         latch = pages.latch_words(lifting.latch)
         typed = confirm if confirm is not None else _typed_word(latch, lifting.word)
         if typed.strip() != lifting.word:
             _refuse(f"{typed!r} is not the word of this kill; look at its reason ({latch}), then type {lifting.word}")
-        left = app.lift(settings, lifting, _person())
+        left = asking.lift(settings, lifting, _person())
         answer.give({"lifted": latch, "still_set": left}, lambda: pages.lifted(left))
 
 
@@ -428,9 +428,9 @@ def account_add(
         settings = answer.settings()
         from rich.text import Text
 
-        from promethean import app
+        from promethean.app import asking
 
-        made = app.add_account(settings, exchange, label)
+        made = asking.add_account(settings, exchange, label)
         answer.give(
             {"id": made, "exchange": exchange, "label": label, "is_paper": True},
             lambda: Text(f"Added paper account {label} at {exchange}."),
@@ -442,10 +442,10 @@ def account_list(context: typer.Context, as_json: Json = False) -> None:
     """List the accounts."""
     with _answering(context, as_json) as answer:
         settings = answer.settings()
-        from promethean import app
+        from promethean.app import asking
         from promethean.interfaces.terminal import pages
 
-        found = app.list_accounts(settings)
+        found = asking.list_accounts(settings)
         answer.give({"accounts": found}, lambda: pages.accounts(found))
 
 
@@ -460,11 +460,11 @@ def audit_verify(context: typer.Context, as_json: Json = False) -> None:
     """Check every row of the journal against its hash chain."""
     with _answering(context, as_json) as answer:
         settings = answer.settings()
-        from promethean import app
+        from promethean.app import asking
         from promethean.interfaces.terminal import pages
 
         with _progress("Journal") as looked:
-            checks = app.verify_journal(settings, looked)
+            checks = asking.verify_journal(settings, looked)
         damaged = [check for check in checks if check.damaged_row is not None]
         for check in damaged:
             _complain(check.problem)
@@ -506,11 +506,11 @@ def data_import(
     """Import candles into the market store; the same file again changes nothing."""
     with _answering(context, as_json) as answer:
         settings = answer.settings()
-        from promethean import app
+        from promethean.app import data
         from promethean.interfaces.terminal import pages
 
         with _progress("Import") as looked:
-            report = app.import_candles(settings, file, market, timeframe, looked)
+            report = data.import_candles(settings, file, market, timeframe, looked)
         answer.give(report, lambda: pages.imported(report))
 
 
@@ -519,10 +519,10 @@ def data_list(context: typer.Context, as_json: Json = False) -> None:
     """List the stored candles."""
     with _answering(context, as_json) as answer:
         settings = answer.settings()
-        from promethean import app
+        from promethean.app import data
         from promethean.interfaces.terminal import pages
 
-        found = app.list_candles(settings)
+        found = data.list_candles(settings)
         listed = [{**_for_machines(one), "missing": one.missing} for one in found]
         answer.give({"series": listed}, lambda: pages.series(found))
 
@@ -576,10 +576,10 @@ def catalogue(context: typer.Context, as_json: Json = False) -> None:
     """List everything that is registered: strategies, order types, tables and the rest."""
     with _answering(context, as_json) as answer:
         answer.settings()
-        from promethean import app
+        from promethean.app import register
         from promethean.interfaces.terminal import pages
 
-        found = app.catalogue()
+        found = register.catalogue()
         answer.give(found, lambda: pages.catalogue(found))
 
 
@@ -594,9 +594,9 @@ def secrets_rotate(context: typer.Context, as_json: Json = False) -> None:
         settings = answer.settings()
         from rich.text import Text
 
-        from promethean import app
+        from promethean.app import asking
 
-        rows = app.rotate_key(settings)
+        rows = asking.rotate_key(settings)
         answer.give({"rows": rows}, lambda: Text(f"New key in place; {rows} rows encrypted with it."))
 
 
@@ -607,9 +607,9 @@ def migrate(context: typer.Context, as_json: Json = False) -> None:
         settings = answer.settings()
         from rich.text import Text
 
-        from promethean import app
+        from promethean.app import asking
 
-        version = app.migrate(settings)
+        version = asking.migrate(settings)
         answer.give({"schema_version": version}, lambda: Text(f"The database is at schema version {version}."))
 
 

@@ -15,7 +15,8 @@ from typing import Any, TypeVar
 import numpy as np
 from msgspec.structs import replace
 
-from promethean.app import account_limits, load_strategy, make_desk, register_everything
+from promethean.app.desk import account_limits, load_strategy, make_desk
+from promethean.app.register import register_everything
 from promethean.config import load_settings
 from promethean.domain.events import START_RECORDS, CandleClosed
 from promethean.domain.ids import AccountId, StrategyId, UserId

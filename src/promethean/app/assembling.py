@@ -1,0 +1,157 @@
+"""The objects of a paper run: account, venue, projector, runner."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Sequence, Sized
+from decimal import Decimal
+from typing import TYPE_CHECKING
+
+from promethean import __version__
+from promethean.app.desk import account_limits, make_desk
+from promethean.config import Settings, fraction
+from promethean.domain.ids import AccountId, StrategyId, UserId
+from promethean.domain.instruments import Instrument, MarketType
+
+if TYPE_CHECKING:
+    from promethean.domain.events import CandleClosed
+    from promethean.engine.desk import Desk
+    from promethean.exchanges.paper.venue import PaperTerms
+    from promethean.runtime.account import AccountRunner, Halt, Opening
+    from promethean.runtime.clock import Clock
+    from promethean.runtime.feeds.port import Feed
+    from promethean.runtime.runner import Runner
+    from promethean.runtime.watching import RunInfo, Watcher
+    from promethean.storage.database import Database
+    from promethean.storage.journal import Journal
+    from promethean.storage.projections import Projector
+    from promethean.strategies.file import StrategyFile
+
+
+async def assemble(
+    settings: Settings,
+    file: StrategyFile,
+    database: Database,
+    journal: Journal,
+    market: Journal,
+    feed: Feed,
+    clock: Clock,
+    watcher: Watcher,
+    store: Callable[[Sequence[CandleClosed]], None] | None,
+) -> tuple[Runner, AccountRunner, RunInfo]:
+    """Every object of a paper run, built and handed over."""
+    from promethean.exchanges.paper.venue import PaperVenue
+    from promethean.runtime.account import AccountRunner
+    from promethean.runtime.paper import paper_account
+    from promethean.runtime.runner import Runner
+    from promethean.runtime.watching import RunInfo
+    from promethean.storage import accounts
+
+    owner = await accounts.ensure_owner(database)
+    await accounts.write_default_limits(database, owner, account_limits(settings))
+    (instrument,) = feed.instruments.values()
+    desk = make_desk(settings, file, instrument, feed.timeframe, await accounts.read_limits(database, owner))
+    terms, balance = _paper_terms(settings, instrument), settings.execution.paper_balance
+    config_hash = _hash_of(file.config_hash, desk.limits, terms, balance)
+    label, account, continued = await paper_account(database, journal, owner, feed, config_hash)
+    is_live = feed.starts_at_ns is None
+    account_runner = AccountRunner(
+        journal=journal,
+        lease=await journal.take_lease(account, owner, settings.app.instance_id, build_hash(), config_hash),
+        desk=desk,
+        venue=PaperVenue({instrument.id: instrument}, terms, balance),
+        projector=await _projector(database, owner, account, file, desk),
+        opening=_opening(feed, instrument, balance, clock),
+        build=build_hash(),
+        config_hash=config_hash,
+        # Recorded and invented prices have a time of their own; live ones are of this machine's time.
+        now=(lambda state: clock.now_ns()) if is_live else (lambda state: state.now_ns),
+        wall_ns=clock.now_ns,
+        halts=await _halts(settings, database, owner, account),
+        told=watcher.told,
+    )
+    history = max(seat.strategy.window for seat in desk.seats) + 1
+    runner = Runner(feed, journal, market, account_runner, history=history, tick=watcher.tick, on_candles=store)
+    info = RunInfo(
+        provenance=feed.provenance,
+        is_synthetic=feed.is_synthetic,
+        account=label,
+        strategy=desk.seats[0].strategy,
+        instrument=instrument,
+        home=settings.app.home,
+        total=len(feed) if isinstance(feed, Sized) else None,
+        continued=continued,
+        limits=desk.limits,
+    )
+    return runner, account_runner, info
+
+
+def build_hash() -> str:
+    """What this program is: the version, until a release carries its own hash."""
+    return hashlib.sha256(f"promethean {__version__}".encode()).hexdigest()[:16]
+
+
+def _hash_of(*parts: object) -> str:
+    return hashlib.sha256(repr(parts).encode()).hexdigest()[:16]
+
+
+def _paper_terms(settings: Settings, instrument: Instrument) -> PaperTerms:
+    from promethean.exchanges.paper.venue import PaperTerms
+
+    execution = settings.execution
+    commission = execution.commission_default_pct
+    is_spot = instrument.market_type is MarketType.SPOT
+    return PaperTerms(
+        fee_maker=fraction(commission.spot_maker if is_spot else commission.futures_maker),
+        fee_taker=fraction(commission.spot_taker if is_spot else commission.futures_taker),
+        slippage_bps=execution.paper_slippage_bps,
+        latency_ms=execution.paper_latency_ms,
+        participation_max=execution.participation_max,
+        seed=settings.app.seed,
+    )
+
+
+def _opening(feed: Feed, instrument: Instrument, balance: Decimal, clock: Clock) -> Opening:
+    from promethean.runtime.account import Opening
+
+    return Opening(
+        at_ns=clock.now_ns() if feed.starts_at_ns is None else feed.starts_at_ns,
+        currency=instrument.quote,
+        balance=balance,
+        exchange=instrument.exchange,
+        provenance=feed.provenance,
+    )
+
+
+async def _projector(
+    database: Database, owner: UserId, account: AccountId, file: StrategyFile, desk: Desk
+) -> Projector:
+    """What writes the tables of this account, with the rows that its rows point to."""
+    from promethean.storage import accounts
+    from promethean.storage.projections import Owner, Projector
+    from promethean.storage.tables import BudgetScope
+
+    budget = (BudgetScope.VENUE, account)
+    budgets = await accounts.ensure_budgets(database, owner, {budget: desk.limits.total_exposure or Decimal(0)})
+    row = await accounts.ensure_strategy(database, owner, file.id, file.class_name, file.content, file.config_hash)
+    strategies = {StrategyId(file.id): row}
+    return Projector(
+        Owner(account, owner, budgets[budget], desk.instruments(), strategies, build_hash(), _hash_of(desk.limits))
+    )
+
+
+async def _halts(
+    settings: Settings, database: Database, owner: UserId, account: AccountId
+) -> Callable[[], Sequence[Halt]]:
+    """What reads the kill latches of this account, from memory and files; PostgreSQL's are brought in first."""
+    from promethean.runtime.account import Halt
+    from promethean.storage.latches import KillSwitch, LatchFiles
+
+    switch = KillSwitch(LatchFiles(settings.app.home / "latches"))
+    await switch.settle(database)
+
+    def halts() -> list[Halt]:
+        latch = switch.killed(owner, account)
+        return [] if latch is None else [Halt(latch.scope.value, latch.reason, latch.set_by)]
+
+    return halts
