@@ -209,7 +209,7 @@ def test_an_order_is_committed_with_its_claim_before_it_is_sent(play: Play) -> N
 def test_every_order_is_sent_once(play: Play, tmp_path: Path) -> None:
     async def story(town: Town) -> None:
         at = rough(1500, 4)
-        site = await town.site(at, desk=lively(at, tmp_path))
+        site = await town.site(at, desk=lively(at, tmp_path, attached_exits=False))
         venue = SpyVenue()
         venue._instruments = {at.instrument.id: at.instrument}
         process = await site.run(venue=venue)

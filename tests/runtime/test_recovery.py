@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import random
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
@@ -11,7 +12,7 @@ from typing import Any
 
 import pytest
 from msgspec.structs import replace
-from tests.runtime.world import Commits, Cut, Market, Result, Site, Town, desk_of, recorded, rough
+from tests.runtime.world import TERMS, Commits, Cut, Market, Result, Site, Town, desk_of, recorded, rough
 
 from promethean.domain.sizing import Sizing
 from promethean.engine.desk import Desk
@@ -30,12 +31,17 @@ class Told:
     commits: int
 
 
-def lively(at: Market, folder: Path) -> Desk:
-    """The shipped strategy with larger positions, nearer targets and a patient breaker: more of everything."""
+def lively(at: Market, folder: Path, *, attached_exits: bool = True) -> Desk:
+    """The shipped strategy with larger positions, nearer targets and a patient breaker: more of everything.
+
+    attached_exits: whether the venue makes the exits, or each is an order of ours.
+    """
     calm = desk_of(at.instrument, folder)
     changes = {"circuit_breaker_losing_streak": 7, "daily_trades": 1000, "order_notional_max": 5000}
     limits = replace(calm.limits, **{name: Decimal(value) for name, value in changes.items()})
-    return desk_of(at.instrument, folder, limits=limits, sizing=Sizing(None, Decimal(2500)))
+    return desk_of(
+        at.instrument, folder, limits=limits, sizing=Sizing(None, Decimal(2500)), attached_exits=attached_exits
+    )
 
 
 async def uninterrupted(site: Site) -> Told:
@@ -108,20 +114,40 @@ def test_a_run_killed_at_any_commit_ends_as_the_uninterrupted_one_on_real_prices
     play(lambda town: compare(town, real, desk_of(real.instrument, tmp_path), sample))
 
 
-@pytest.mark.parametrize("seed", range(2))
+@pytest.mark.parametrize("attached", [True, False], ids=["exits of the venue", "exits of ours"])
 def test_a_run_killed_at_any_commit_ends_as_the_uninterrupted_one_on_rough_prices(
-    play: Play, tmp_path: Path, seed: int
+    play: Play, tmp_path: Path, attached: bool
 ) -> None:
-    at = rough(1200, seed)
-    play(lambda town: compare(town, at, lively(at, tmp_path), few))
+    at = rough(1200, 0)
+    play(lambda town: compare(town, at, lively(at, tmp_path, attached_exits=attached), few))
 
 
-@pytest.mark.parametrize("seed", range(2))
+@pytest.mark.parametrize("attached", [True, False], ids=["exits of the venue", "exits of ours"])
 def test_a_run_with_short_positions_killed_at_any_commit_ends_as_the_uninterrupted_one(
-    play: Play, tmp_path: Path, seed: int
+    play: Play, tmp_path: Path, attached: bool
 ) -> None:
-    at = rough(1200, seed, futures=True)
-    play(lambda town: compare(town, at, lively(at, tmp_path), few))
+    at = rough(1200, 1, futures=True)
+    play(lambda town: compare(town, at, lively(at, tmp_path, attached_exits=attached), few))
+
+
+@pytest.mark.parametrize("futures", [False, True], ids=["spot", "futures"])
+def test_exits_made_by_the_venue_and_exits_of_ours_end_in_the_same_trades(
+    play: Play, tmp_path: Path, futures: bool
+) -> None:
+    async def story(town: Town) -> None:
+        at = rough(1500, 3, futures=futures)
+        at_once = dataclasses.replace(TERMS, latency_ms=0)  # ours are sent after the fill, the venue's are there
+        ends = []
+        for name, attached in (("theirs", True), ("ours", False)):
+            desk = lively(at, tmp_path, attached_exits=attached)
+            site = await town.site(at.named(name), desk=desk, terms=at_once)
+            process = await site.run()
+            totals = replace(process.state.account.totals, orders=0)  # a stop that moves is one more of ours
+            ends.append(((await site.result()).trades, process.state.equity(), totals))
+        assert ends[0] == ends[1]
+        assert len(ends[0][0]) > 5
+
+    play(story)
 
 
 @pytest.mark.scenario("B2")
@@ -137,7 +163,7 @@ def test_a_run_whose_recovery_is_killed_again_and_again_ends_as_the_uninterrupte
 @pytest.mark.parametrize("seed", range(4))
 def test_a_run_killed_at_every_commit_ends_as_the_uninterrupted_one(play: Play, tmp_path: Path, seed: int) -> None:
     at = rough(2500, seed, futures=seed % 2 == 1)
-    play(lambda town: compare(town, at, lively(at, tmp_path), every))
+    play(lambda town: compare(town, at, lively(at, tmp_path, attached_exits=seed < 2), every))
 
 
 @pytest.mark.soak

@@ -224,7 +224,9 @@ class Site:
             await journal.close()
 
 
-_NAMES = frozenset({"order_id", "client_order_id", "evidence_id", "venue_order_id", "epoch", "trade_id", "provenance"})
+_NAMES = frozenset(
+    {"order_id", "client_order_id", "evidence_id", "venue_order_id", "epoch", "trade_id", "provenance", "entry"}
+)
 
 
 def told(body: Any) -> str:
@@ -233,6 +235,8 @@ def told(body: Any) -> str:
     def plain(value: Any) -> Any:
         if isinstance(value, dict):
             return {name: plain(item) for name, item in value.items() if name not in _NAMES}
+        if isinstance(value, list):
+            return [plain(item) for item in value]
         return value
 
     return json.dumps(plain(body), sort_keys=True)
@@ -268,14 +272,11 @@ def desk_of(instrument: Instrument, folder: Path, **changes: Any) -> Desk:
     """The desk of the strategy that comes with the platform.  changes: of its seat."""
     register_everything()
     settings = load_settings({}, {}, folder)
-    desk = make_desk(settings, load_strategy(STRATEGY), instrument, "1m", account_limits(settings))
+    file, record = load_strategy(STRATEGY), account_limits(settings)
+    desk = make_desk(settings, file, instrument, "1m", record, PaperVenue.capabilities)
     limits = changes.get("limits", desk.limits)
-    return Desk(
-        tuple(
-            replace(seat, limits=limits, **{k: v for k, v in changes.items() if k != "limits"}) for seat in desk.seats
-        ),
-        limits,
-    )
+    of_seat = {name: value for name, value in changes.items() if name != "limits"}
+    return Desk(tuple(replace(seat, limits=limits, **of_seat) for seat in desk.seats), limits)
 
 
 @dataclass

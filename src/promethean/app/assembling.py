@@ -50,7 +50,8 @@ async def assemble(
     owner = await accounts.ensure_owner(database)
     await accounts.write_default_limits(database, owner, account_limits(settings))
     (instrument,) = feed.instruments.values()
-    desk = make_desk(settings, file, instrument, feed.timeframe, await accounts.read_limits(database, owner))
+    record = await accounts.read_limits(database, owner)
+    desk = make_desk(settings, file, instrument, feed.timeframe, record, PaperVenue.capabilities)
     terms, balance = _paper_terms(settings, instrument), settings.execution.paper_balance
     config_hash = _hash_of(file.config_hash, desk.limits, terms, balance)
     label, account, continued = await paper_account(database, journal, owner, feed, config_hash)

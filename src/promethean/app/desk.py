@@ -14,6 +14,7 @@ from promethean.domain.orders import OrderType
 
 if TYPE_CHECKING:
     from promethean.engine.desk import Desk
+    from promethean.exchanges.port import Capabilities
     from promethean.strategies.file import StrategyFile
 
 DEFAULT_STRATEGY = "rsi_reversion"
@@ -60,8 +61,15 @@ def account_limits(settings: Settings) -> dict[str, Decimal]:
     }
 
 
-def make_desk(settings: Settings, file: StrategyFile, instrument: Instrument, timeframe: str, record: Any) -> Desk:
-    """The desk of one strategy at one market.  record: the user's limits by code."""
+def make_desk(
+    settings: Settings,
+    file: StrategyFile,
+    instrument: Instrument,
+    timeframe: str,
+    record: Any,
+    venue: Capabilities,
+) -> Desk:
+    """The desk of one strategy at one market.  record: the user's limits by code; venue: what it can do."""
     from promethean.domain.candles import timeframe_ns
     from promethean.engine.decide import parse_aggregation
     from promethean.engine.desk import Desk, Seat
@@ -91,5 +99,6 @@ def make_desk(settings: Settings, file: StrategyFile, instrument: Instrument, ti
         cooldown_ns=file.cooldown_bars * timeframe_ns(timeframe),
         can_short=can_short,
         limits=limits,
+        attached_exits=venue.attached_exits,
     )
     return Desk((seat,), limits)

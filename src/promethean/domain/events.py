@@ -15,7 +15,7 @@ from msgspec import Struct
 from promethean.domain.candles import Candle
 from promethean.domain.ids import ClientOrderId, InstrumentId, Lineage, OrderId, StrategyId
 from promethean.domain.market import Quote, Side
-from promethean.domain.orders import Intent, Order
+from promethean.domain.orders import Exit, Intent
 from promethean.domain.positions import Fill
 from promethean.domain.signals import Signal
 from promethean.domain.verdicts import Refused
@@ -224,7 +224,7 @@ class OrderFilled(Struct, frozen=True):
 
     fill: Fill
     evidence_id: str
-    exits: tuple[Order, ...] | None = None
+    exits: tuple[Exit, ...] | None = None
 
     @property
     def at_ns(self) -> int:

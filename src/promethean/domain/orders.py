@@ -253,3 +253,24 @@ class Order(Struct, frozen=True):
         assert key in TRANSITIONS, f"order {self.id} is {self.status}: {step} cannot happen to it"
         status = TRANSITIONS[key]
         return self if status is self.status else replace(self, status=status)
+
+
+class Exit(Struct, frozen=True):
+    """An exit that a venue holds for a position: the order that it is, and the entry that it came with."""
+
+    order_id: OrderId
+    client_order_id: ClientOrderId
+    entry: OrderId
+    intent: Intent
+
+    def order(self, at_ns: int, evidence: str) -> Order:
+        """The order, as it stands at the venue from its making on.  evidence: the report that names it."""
+        return Order(
+            self.order_id,
+            self.client_order_id,
+            self.intent,
+            OrderStatus.OPEN,
+            evidence_id=evidence,
+            sent_at_ns=at_ns,
+            parent=self.entry,
+        )

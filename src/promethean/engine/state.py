@@ -319,7 +319,7 @@ def _order_filled(account: Account, event: OrderFilled) -> Changes:
 def _hold_exits(account: Account, changes: Changes, filled: Order, event: OrderFilled) -> None:
     """The exits that the venue holds for the position are now exactly those that it names."""
     orders, ended = changes["orders"], changes.get("ended", account.ended)
-    named = {order.id: order for order in event.exits or ()}
+    named = {exit.order_id: exit for exit in event.exits or ()}
     intent = filled.intent
     for order in tuple(orders.values()):
         is_its_exit = order.parent is not None and order.intent.strategy == intent.strategy
@@ -327,10 +327,13 @@ def _hold_exits(account: Account, changes: Changes, filled: Order, event: OrderF
             del orders[order.id]
             ended = _with_ended(ended, replace(order.after(OrderStep.CANCELLED), evidence_id=event.evidence_id))
     new = 0
-    for order in named.values():
-        known = orders.get(order.id)
-        orders[order.id] = replace(known, intent=order.intent) if known is not None else order
-        new += known is None
+    for identity, exit in named.items():
+        known = orders.get(identity)
+        if known is not None:
+            orders[identity] = replace(known, intent=exit.intent)
+        else:
+            orders[identity] = exit.order(event.at_ns, event.evidence_id)
+            new += 1
     changes["ended"] = ended
     changes["totals"] = replace(changes["totals"], orders=changes["totals"].orders + new)
 

@@ -493,6 +493,8 @@ def _happenings(body: Mapping[str, Any]) -> list[Any]:
         value = body[name]
         if isinstance(value, dict):
             found.extend(_happenings(value))
+        elif isinstance(value, list):
+            found.extend(part for item in value if isinstance(item, dict) for part in _happenings(item))
         elif name in _HAPPENED:
             found.append([name, value])
     return found

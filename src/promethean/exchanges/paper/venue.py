@@ -37,7 +37,7 @@ from promethean.domain.instants import NS_PER_MS
 from promethean.domain.instruments import Instrument, MarketType, Rounding
 from promethean.domain.market import Quote, Side
 from promethean.domain.money import Money, plain
-from promethean.domain.orders import Order, OrderRole, OrderStatus, OrderType
+from promethean.domain.orders import Exit, Order, OrderRole, OrderStatus, OrderType
 from promethean.domain.positions import Fill, Position
 from promethean.exchanges.port import Capabilities
 from promethean.execution.bracket import Bracket, exit_intent, protective_legs
@@ -452,7 +452,7 @@ class PaperVenue:
             self._positions[fill.instrument] = position
         self.cash += booking.cash
 
-    def _make_exits(self, order: Order, left: Decimal, fill: Fill, evidence: str) -> tuple[Order, ...] | None:
+    def _make_exits(self, order: Order, left: Decimal, fill: Fill, evidence: str) -> tuple[Exit, ...] | None:
         """The exits that rest here after a fill; None for a position whose exits are orders of their own.
 
         An entry fill makes or moves them all.  An exit fill re-sizes the stop alone, and a stop in the middle of its
@@ -477,7 +477,7 @@ class PaperVenue:
             return ()
         if intent.role is not OrderRole.STOP:
             self._place_exits(held, standing, None if not intent.reduce_only else OrderRole.STOP, fill, evidence)
-        return tuple(other.order for other in self._book.values() if other.order.parent == held.entry)
+        return tuple(_exit(other.order) for other in self._book.values() if other.order.parent == held.entry)
 
     def _place_exits(
         self, held: _Held, standing: list[_Resting], only: OrderRole | None, fill: Fill, evidence: str
@@ -498,16 +498,7 @@ class PaperVenue:
             if known is not None:
                 known.resize(replace(known.order, intent=replace(intent, quantity=filled + leg.quantity)), leg.quantity)
                 continue
-            order = Order(
-                identity,
-                client,
-                intent,
-                OrderStatus.OPEN,
-                venue_order_id=f"paper-{client}",
-                evidence_id=evidence,
-                sent_at_ns=fill.executed_at_ns,
-                parent=held.entry,
-            )
+            order = Exit(identity, client, held.entry, intent).order(fill.executed_at_ns, evidence)
             self._book[identity] = _Resting.of(order, fill.executed_at_ns)
         for identity in old:
             del self._book[identity]
@@ -549,6 +540,11 @@ def _quote_price(order: Order, quote: Quote) -> float | None:
             return price if (price <= limit if intent.side is Side.BUY else price >= limit) else None
         case _:
             return price if _triggered(order, quote.last, quote.last) else None
+
+
+def _exit(order: Order) -> Exit:
+    assert order.parent is not None, "an exit of the venue's has come with an entry"
+    return Exit(order.id, order.client_order_id, order.parent, order.intent)
 
 
 def _slot(order: Order) -> Slot:
