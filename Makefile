@@ -63,7 +63,7 @@ check: install
 	$(BIN)/mypy
 	$(BIN)/lint-imports --no-logo
 	$(UV) pip check --python $(BIN)/python
-	@$(BIN)/python -c 'import promethean.config as c; print(c.reference_page(), end="")' | diff -u docs/configuration.md - \
+	@$(BIN)/python -c 'import promethean.config.pages as c; print(c.reference_page(), end="")' | diff -u docs/configuration.md - \
 		|| { echo "docs/configuration.md is not what the settings say; run: make docs" >&2; exit 1; }
 
 # What cannot be mended by itself is for `make check` to refuse.
@@ -75,7 +75,7 @@ soak: install
 	$(BIN)/pytest -m soak --timeout 0 $(ARGS)
 
 docs: install
-	$(BIN)/python -c 'from pathlib import Path; import promethean.config as c; Path("docs/configuration.md").write_text(c.reference_page(), encoding="utf-8")'
+	$(BIN)/python -c 'from pathlib import Path; import promethean.config.pages as c; Path("docs/configuration.md").write_text(c.reference_page(), encoding="utf-8")'
 
 # uv.lock holds the addresses of the index that was asked, so it stays out of version control; these files hold none.
 lock: $(UV)

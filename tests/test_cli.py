@@ -26,7 +26,8 @@ from typer.testing import CliRunner
 from promethean import __version__
 from promethean.app import asking
 from promethean.cli import cli
-from promethean.config import load_settings, reference_page
+from promethean.config.layers import load_settings
+from promethean.config.pages import reference_page
 from promethean.domain.accounts import AccountMode
 from promethean.runtime.home import running_process
 from promethean.runtime.operations import AccountStatus, PlatformStatus

@@ -30,7 +30,8 @@ import pytest
 from promethean.app.data import market_store
 from promethean.app.database import with_database
 from promethean.app.running import UpOptions, up
-from promethean.config import Settings, load_settings
+from promethean.config.layers import load_settings
+from promethean.config.tree import Settings
 from promethean.domain.candles import Candle
 from promethean.domain.events import (
     AccountEvent,

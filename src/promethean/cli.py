@@ -21,7 +21,7 @@ import typer
 if TYPE_CHECKING:
     from rich.console import Console, RenderableType
 
-    from promethean.config import Settings
+    from promethean.config.tree import Settings
     from promethean.interfaces.terminal.view import View
 
 DONE, FAILED, WRONG = 0, 1, 2
@@ -69,7 +69,7 @@ class Answer:
 
     def settings(self, given: list[str] | None = None, /, **options: str | None) -> Settings:
         """The settings, those of the command line first; logging starts with them.  Raises ConfigError."""
-        from promethean.config import load_settings
+        from promethean.config.layers import load_settings
         from promethean.runtime.telemetry import log_file
 
         values = _assignments(given or [])
@@ -538,7 +538,7 @@ def config_show(context: typer.Context, sets: Set = None, as_json: Json = False)
     """Show every setting in effect with its origin; secrets as ***."""
     with _answering(context, as_json) as answer:
         settings = answer.settings(sets)
-        from promethean.config import describe
+        from promethean.config.pages import describe
         from promethean.interfaces.terminal import pages
 
         rows = describe(settings)
@@ -562,7 +562,7 @@ def config_check(context: typer.Context, sets: Set = None, as_json: Json = False
 def config_reference(context: typer.Context, as_json: Json = False) -> None:
     """Print the reference page of all settings, as Markdown."""
     with _answering(context, as_json):
-        from promethean.config import reference_page
+        from promethean.config.pages import reference_page
 
         page = reference_page()
         typer.echo(json.dumps({"page": page}) if as_json else page, nl=as_json)

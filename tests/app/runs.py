@@ -8,7 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from promethean.app.running import UpOptions
-from promethean.config import Settings, load_settings
+from promethean.config.layers import load_settings
+from promethean.config.tree import Settings
 
 ROWS = 3_000
 FAST = UpOptions(speed=None, until_end=True)

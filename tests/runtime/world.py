@@ -17,7 +17,7 @@ from msgspec.structs import replace
 
 from promethean.app.desk import account_limits, load_strategy, make_desk
 from promethean.app.register import register_everything
-from promethean.config import load_settings
+from promethean.config.layers import load_settings
 from promethean.domain.events import START_RECORDS, CandleClosed
 from promethean.domain.ids import AccountId, StrategyId, UserId
 from promethean.domain.instants import DAY_NS, NS_PER_S

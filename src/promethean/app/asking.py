@@ -7,7 +7,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, get_args
 
 from promethean.app.database import has_database, with_database
-from promethean.config import Settings, VenueName
+from promethean.config.tree import Settings, VenueName
 from promethean.domain.errors import ConfigError, PrometheanError, unknown_name
 from promethean.domain.ids import AccountId
 

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING
 
 from promethean import __version__
 from promethean.app.desk import account_limits, make_desk
-from promethean.config import Settings, fraction
+from promethean.config.tree import Settings
+from promethean.config.units import fraction
 from promethean.domain.ids import AccountId, StrategyId, UserId
 from promethean.domain.instruments import Instrument, MarketType
 

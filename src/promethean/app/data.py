@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from promethean.config import Settings
+from promethean.config.tree import Settings
 
 if TYPE_CHECKING:
     from promethean.storage.market_store import ImportReport, MarketStore, SeriesSummary

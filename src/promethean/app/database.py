@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable, Coroutine
 from typing import TYPE_CHECKING, Any, Self, TypeVar
 
-from promethean.config import Settings
+from promethean.config.tree import Settings
 from promethean.domain.errors import StoreError
 
 if TYPE_CHECKING:

@@ -6,7 +6,8 @@ from decimal import Decimal
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from promethean.config import Settings, fraction
+from promethean.config.tree import Settings
+from promethean.config.units import fraction
 from promethean.domain.errors import ConfigError, unknown_name
 from promethean.domain.ids import StrategyId
 from promethean.domain.instruments import Instrument, MarketType

@@ -9,7 +9,7 @@ from promethean.app.data import has_market_store, market_store
 from promethean.app.database import has_database, with_database
 from promethean.app.desk import DEFAULT_STRATEGY, find_strategy_file, load_strategy
 from promethean.app.register import register_everything
-from promethean.config import Settings
+from promethean.config.tree import Settings
 from promethean.domain.errors import StoreError
 
 if TYPE_CHECKING:

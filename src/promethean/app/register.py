@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any, get_args
 
-from promethean.config import VenueName
+from promethean.config.tree import VenueName
 from promethean.domain.registry import load_plugins, scan
 
 

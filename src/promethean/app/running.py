@@ -16,7 +16,7 @@ from promethean.app.assembling import assemble
 from promethean.app.database import Postgres, open_database
 from promethean.app.desk import DEFAULT_STRATEGY, find_strategy_file, load_strategy
 from promethean.app.register import register_everything
-from promethean.config import Settings
+from promethean.config.tree import Settings
 from promethean.domain.errors import ConfigError, JournalTamperedError, LeaseLostError, StoreError
 
 if TYPE_CHECKING:
