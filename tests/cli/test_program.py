@@ -1,0 +1,28 @@
+"""`catalogue` and `version`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import yaml
+from tests.cli.calls import answer, promethean
+
+from promethean import __version__
+
+
+def test_the_catalogue_has_the_shape_of_the_specification_and_claims_nothing_more(shared: Path, home: Path) -> None:
+    specified = yaml.safe_load((shared / "spec" / "catalogue.yaml").read_text())
+    found = answer("catalogue")
+    assert set(specified) <= set(found)
+    for kind, names in found.items():
+        if isinstance(names, list) and names:
+            assert set(names) <= set(specified[kind]), kind
+    assert found["strategies_builtin"] == ["rsi_reversion"]
+    assert found["modes"] == ["paper"]
+    assert set(found["signals"]["aggregators"]) == set(specified["signals"]["aggregators"])
+    assert {"orders", "fills", "events"} <= set(found["postgres_tables"])
+
+
+def test_the_version_is_printed() -> None:
+    assert answer("version")["version"] == __version__
+    assert promethean("version").stdout.startswith(f"promethean {__version__}")
