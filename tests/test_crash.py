@@ -21,7 +21,8 @@ import asyncpg
 import numpy as np
 import pytest
 
-from promethean.storage.postgres_server import EmbeddedPostgres, remove_database, running_dsn
+from promethean.storage.postgres_home import running_dsn
+from promethean.storage.postgres_server import EmbeddedPostgres, remove_database
 
 FILE = "binance_spot_BTCUSDT_1m_2025-05_2025-07.parquet"
 ROWS = 15_000

@@ -13,7 +13,7 @@ from tests.cli.calls import WAIT_S, answer, refused, status_of, until
 
 from promethean.domain.accounts import AccountMode
 from promethean.runtime.operations import AccountStatus
-from promethean.storage.postgres_server import running_dsn
+from promethean.storage.postgres_home import running_dsn
 
 
 def test_a_kill_from_a_second_process_stops_a_running_platform_and_unkill_lets_it_go_on(

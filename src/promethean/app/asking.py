@@ -48,7 +48,7 @@ def kill(settings: Settings, account: str | None, reason: str, by: str) -> KillR
     from promethean.runtime.operations import KillReport, kill_result
     from promethean.storage import accounts
     from promethean.storage.latches import LatchFiles, describe
-    from promethean.storage.postgres_server import running_dsn
+    from promethean.storage.postgres_home import running_dsn
 
     home = prepare_home(settings.app.home)
     scope, scope_id = _latch_scope(settings, account)

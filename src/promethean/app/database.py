@@ -93,7 +93,7 @@ def _dsn_of_running(settings: Settings) -> str | None:
     While it starts, it is waited for: a server of this command's own would end with the command, under the platform.
     """
     from promethean.runtime.home import running_process
-    from promethean.storage.postgres_server import running_dsn
+    from promethean.storage.postgres_home import running_dsn
 
     if settings.postgres.url is not None:
         return None

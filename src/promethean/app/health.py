@@ -62,7 +62,7 @@ def _kill_switch_words(settings: Settings) -> str:
 
 def _postgres_words(settings: Settings, newest: list[int | None]) -> str:
     from promethean.storage.database import newest_revision
-    from promethean.storage.postgres_server import packaged_binaries
+    from promethean.storage.postgres_programs import packaged_binaries
 
     if not has_database(settings):
         return f"made at the first start, with the programs in {packaged_binaries()}"
