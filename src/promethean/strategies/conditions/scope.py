@@ -1,0 +1,53 @@
+"""Which names a condition may use, and how a wrong one is answered."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Collection
+from dataclasses import dataclass
+
+from promethean.domain.errors import ConfigError, unknown_name
+from promethean.strategies.conditions.tree import ARGUMENTS, POSITION
+
+KEYWORDS = ("AND", "OR", "NOT")
+NAME = r"[A-Za-z_][A-Za-z0-9_]*(?:\.[A-Za-z_][A-Za-z0-9_]*)?"
+"""What a name looks like: letters, digits and _, perhaps a field after a point."""
+
+
+@dataclass(frozen=True, slots=True)
+class Scope:
+    """The names around a condition; what is written with a capital letter is another name.
+
+    series:     full names with one value a candle, a field included: RSI, RSI_1h, MACD_5m.histogram, PRICE, HOUR.
+    parameters: names of the file's parameters.
+    position:   whether the names of POSITION may be read: in the conditions of an exit, not in those of an entry.
+
+    Raises ConfigError for a name that cannot be written in a condition, that the language keeps for itself, or that is
+    a series and a parameter.
+    """
+
+    series: frozenset[str]
+    parameters: frozenset[str] = frozenset()
+    position: bool = False
+
+    def __post_init__(self) -> None:
+        for name in sorted(self.series | self.parameters):
+            if re.fullmatch(NAME, name) is None:
+                raise ConfigError(f"{name!r} cannot be written in a condition; use letters, digits and _")
+            if name.upper() in KEYWORDS or name in ARGUMENTS or name in POSITION:
+                raise ConfigError(f"{name!r} is a word of the condition language; rename the parameter or indicator")
+            if name in self.series and name in self.parameters:
+                raise ConfigError(f"parameter {name!r} has the name of a series; rename one of them")
+
+    def unknown(self, name: str) -> str:
+        """One sentence for a name that does not exist here, with the closest that do."""
+        known = {*self.series, *self.parameters, *(POSITION if self.position else ())}
+        return closest("name", name, known)
+
+
+def closest(kind: str, name: str, known: Collection[str]) -> str:
+    """One sentence for an unknown name; one that differs in capital letters only is the closest."""
+    same = sorted(one for one in known if one.lower() == name.lower())
+    if same:
+        return f"unknown {kind} {name!r}; did you mean {', '.join(map(repr, same))}? Capital letters count"
+    return unknown_name(kind, name, known)
