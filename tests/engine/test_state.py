@@ -65,6 +65,7 @@ from promethean.engine.state import ENDED_KEPT, Account, State, absorb
 from promethean.exchanges.paper.venue import PaperTerms
 from promethean.runtime.feeds.columns import CandleColumns, closed_items, recorded_instrument
 from promethean.storage.candle_files import read_candle_file
+from promethean.strategies.arrays import Trailing
 from promethean.strategies.rsi_reversion import RsiReversion
 
 D = Decimal
@@ -406,7 +407,8 @@ def recorded(shared: Path) -> CandleColumns:
 
 def test_five_thousand_real_candles_keep_every_invariant(recorded: CandleColumns) -> None:
     bitcoin = recorded_instrument(recorded, "binance", "BTC", "USDT", BTC.market_type)
-    strategy = RsiReversion(id=StrategyId("rsi"), instrument=bitcoin.id, timeframe="1m", parameters={}, can_short=False)
+    said = RsiReversion(id=StrategyId("rsi"), instrument=bitcoin.id, timeframe="1m", parameters={}, can_short=False)
+    strategy = Trailing(said)
     at = Desk((seat(strategy, bitcoin, amount="200", order_type=OrderType.LIMIT),), LIMITS)
     trader = Trader(at, PaperTerms(fee_maker=D("0.001"), fee_taker=D("0.001")))
     trader.run(item.event for item in closed_items(recorded.candles(bitcoin.id, "1m", 0, 5000), 1))

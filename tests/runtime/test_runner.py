@@ -37,6 +37,7 @@ class LiveFeed:
         self._feed = market.feed()
         self.name, self.provenance, self.timeframe = "live-test", "a test", "1m"
         self.instruments, self.warm_up = self._feed.instruments, self._feed.warm_up
+        self.recorded = None
         self._upto, self._failure = upto, failure
 
     async def batches(self, after: int) -> AsyncIterator[Sequence[FeedItem]]:

@@ -128,8 +128,8 @@ MISTAKES: list[tuple[dict[str, Any], str, str]] = [
     ({"strategy.aggregation_mode": ["voting"]}, "strategy.aggregation_mode", "did you mean 'voting'?"),
     ({"strategy.signal_threshold": 1.01}, "strategy.signal_threshold", "is 1.01; it lies between 0 and 1"),
     ({"strategy.signal_threshold": "60%"}, "strategy.signal_threshold", "is '60%'; write a number without a unit"),
-    ({"exit": {"mode": "ANY"}}, "exit", "is not available yet; remove it"),
-    ({"indicators": []}, "indicators", "is not available yet; remove it"),
+    ({"exit": {"mode": "ANY"}}, "exit", "does not belong to a class-based strategy"),
+    ({"indicators": []}, "strategy", "unknown key 'class'; known: id, name"),
     ({"ml": {"enabled": True}}, "ml", "is not available yet; remove it, or set enabled: false"),
     ({"schedule": {"sessions": ["us"]}}, "schedule", "is not available yet"),
     ({"marekt": {}}, "", "unknown key 'marekt'; did you mean 'market'"),
@@ -199,7 +199,7 @@ MISTAKES: list[tuple[dict[str, Any], str, str]] = [
     ({"execution.order_type": "limt"}, "execution.order_type", "did you mean 'limit'?"),
     ({"execution.algorithm": "twap"}, "execution.algorithm", "unknown value 'twap'; known: bracket"),
     ({"execution.slippage_tolerance_pct": 11}, "execution.slippage_tolerance_pct", "is 11; it lies between 0 and 10"),
-    ({"execution.slipage": 1}, "execution", "unknown key 'slipage'; known: algorithm, order_type"),
+    ({"execution.slipage": 1}, "execution", "unknown key 'slipage'; did you mean 'slippage_bps'"),
 ]  # fmt: skip
 
 

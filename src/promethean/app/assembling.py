@@ -8,16 +8,14 @@ from decimal import Decimal
 from typing import TYPE_CHECKING
 
 from promethean import __version__
-from promethean.app.desk import account_limits, make_desk
+from promethean.app.desk import account_limits, make_desk, paper_terms
 from promethean.config.tree import Settings
-from promethean.config.units import fraction
 from promethean.domain.ids import AccountId, StrategyId, UserId
-from promethean.domain.instruments import Instrument, MarketType
+from promethean.domain.instruments import Instrument
 
 if TYPE_CHECKING:
     from promethean.domain.events import CandleClosed
     from promethean.engine.desk import Desk
-    from promethean.exchanges.paper.venue import PaperTerms
     from promethean.runtime.account import AccountRunner, Halt, Opening
     from promethean.runtime.clock import Clock
     from promethean.runtime.feeds.port import Feed
@@ -27,6 +25,9 @@ if TYPE_CHECKING:
     from promethean.storage.journal import Journal
     from promethean.storage.projections import Projector
     from promethean.strategies.file import StrategyFile
+
+
+CONDITIONS = "conditions"  # the class of a strategy that has none
 
 
 async def assemble(
@@ -52,8 +53,8 @@ async def assemble(
     await accounts.write_default_limits(database, owner, account_limits(settings))
     (instrument,) = feed.instruments.values()
     record = await accounts.read_limits(database, owner)
-    desk = make_desk(settings, file, instrument, feed.timeframe, record, PaperVenue.capabilities)
-    terms, balance = _paper_terms(settings, instrument), settings.execution.paper_balance
+    desk = make_desk(settings, file, instrument, feed.timeframe, record, PaperVenue.capabilities, feed.recorded)
+    terms, balance = paper_terms(settings, instrument, file.simulation), settings.execution.paper_balance
     config_hash = _hash_of(file.config_hash, desk.limits, terms, balance)
     label, account, continued = await paper_account(database, journal, owner, feed, config_hash)
     is_live = feed.starts_at_ns is None
@@ -97,22 +98,6 @@ def _hash_of(*parts: object) -> str:
     return hashlib.sha256(repr(parts).encode()).hexdigest()[:16]
 
 
-def _paper_terms(settings: Settings, instrument: Instrument) -> PaperTerms:
-    from promethean.exchanges.paper.venue import PaperTerms
-
-    execution = settings.execution
-    commission = execution.commission_default_pct
-    is_spot = instrument.market_type is MarketType.SPOT
-    return PaperTerms(
-        fee_maker=fraction(commission.spot_maker if is_spot else commission.futures_maker),
-        fee_taker=fraction(commission.spot_taker if is_spot else commission.futures_taker),
-        slippage_bps=execution.paper_slippage_bps,
-        latency_ms=execution.paper_latency_ms,
-        participation_max=execution.participation_max,
-        seed=settings.app.seed,
-    )
-
-
 def _opening(feed: Feed, instrument: Instrument, balance: Decimal, clock: Clock) -> Opening:
     from promethean.runtime.account import Opening
 
@@ -135,7 +120,9 @@ async def _projector(
 
     budget = (BudgetScope.VENUE, account)
     budgets = await accounts.ensure_budgets(database, owner, {budget: desk.limits.total_exposure or Decimal(0)})
-    row = await accounts.ensure_strategy(database, owner, file.id, file.class_name, file.content, file.config_hash)
+    row = await accounts.ensure_strategy(
+        database, owner, file.id, file.class_name or CONDITIONS, file.content, file.config_hash
+    )
     strategies = {StrategyId(file.id): row}
     return Projector(
         Owner(account, owner, budgets[budget], desk.instruments(), strategies, build_hash(), _hash_of(desk.limits))

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from decimal import Decimal
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+from msgspec.structs import replace
 
 from promethean.config.tree import Settings
 from promethean.config.units import fraction
@@ -14,9 +17,15 @@ from promethean.domain.instruments import Instrument, MarketType
 from promethean.domain.orders import OrderType
 
 if TYPE_CHECKING:
+    from promethean.domain.candles import CandleSeries
     from promethean.engine.desk import Desk
+    from promethean.exchanges.paper.venue import PaperTerms
     from promethean.exchanges.port import Capabilities
-    from promethean.strategies.file import StrategyFile
+    from promethean.risk.check import Controls
+    from promethean.risk.limits import Limits
+    from promethean.strategies.arrays import ArrayStrategy
+    from promethean.strategies.catalogue import Strategy
+    from promethean.strategies.file import Simulation, StrategyFile
 
 DEFAULT_STRATEGY = "rsi_reversion"
 
@@ -35,15 +44,18 @@ def find_strategy_file(settings: Settings, name: str) -> Path:
     raise ConfigError(unknown_name("strategy file", name, known))
 
 
-def load_strategy(path: Path) -> StrategyFile:
-    """A checked strategy file.  Raises ConfigError naming what is wrong and where."""
+def load_strategy(path: Path, overrides: Mapping[str, str] | None = None) -> StrategyFile:
+    """A checked strategy file.  Raises ConfigError naming what is wrong and where.
+
+    overrides: values by parameter name or by path, as `--set` gives them.
+    """
     from promethean.strategies.file import parse_strategy
 
     try:
         text = path.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
         raise ConfigError(f"strategy file {path} cannot be read: {error}") from error
-    return parse_strategy(text, str(path))
+    return parse_strategy(text, str(path), overrides or {})
 
 
 def account_limits(settings: Settings) -> dict[str, Decimal]:
@@ -62,6 +74,52 @@ def account_limits(settings: Settings) -> dict[str, Decimal]:
     }
 
 
+def make_strategy(file: StrategyFile, instrument: Instrument, timeframe: str) -> Strategy | ArrayStrategy:
+    """The strategy that a file describes, at one market.  Raises ConfigError for parameters it refuses."""
+    from promethean.strategies.catalogue import STRATEGIES
+    from promethean.strategies.conditional import ConditionStrategy
+
+    identity = StrategyId(file.id)
+    if file.conditions is not None:
+        return ConditionStrategy(
+            file.conditions, id=identity, instrument=instrument.id, timeframe=timeframe, parameters=file.parameters
+        )
+    assert file.class_name is not None, "a strategy file has a class or conditions"
+    return STRATEGIES.get(file.class_name)(
+        id=identity,
+        instrument=instrument.id,
+        timeframe=timeframe,
+        parameters=file.parameters,
+        can_short=instrument.market_type is MarketType.FUTURES,
+    )
+
+
+def listen(strategy: Strategy | ArrayStrategy, recorded: CandleSeries | None) -> Strategy:
+    """The strategy as the engine asks it: an array strategy at recorded candles, or at live ones."""
+    from promethean.strategies.arrays import ArrayStrategy, Prepared, Trailing
+    from promethean.strategies.frame import Frame
+
+    if not isinstance(strategy, ArrayStrategy):
+        return strategy
+    if recorded is not None:
+        return Prepared(strategy, Frame(recorded, strategy.timeframe))
+    return Trailing(strategy)
+
+
+def research(limits: Mapping[str, Decimal]) -> tuple[Limits, Controls]:
+    """What `--limits research` applies: the filters, the stop's side, and what the strategy file limits itself."""
+    from promethean.risk.check import RESEARCH, Controls
+    from promethean.risk.limits import Limits
+
+    asked, values = list(RESEARCH), dict(limits)
+    if "daily_trades" in limits:
+        asked.append("daily_trades")
+    if "circuit_breaker_daily_loss" in limits:
+        asked.append("circuit_breaker")
+        values["circuit_breaker_losing_streak"] = Decimal(10) ** 9
+    return Limits.from_record(values), Controls.of(asked)
+
+
 def make_desk(
     settings: Settings,
     file: StrategyFile,
@@ -69,26 +127,22 @@ def make_desk(
     timeframe: str,
     record: Any,
     venue: Capabilities,
+    recorded: CandleSeries | None = None,
 ) -> Desk:
-    """The desk of one strategy at one market.  record: the user's limits by code; venue: what it can do."""
+    """The desk of one strategy at one market.
+
+    record: the user's limits by code.  venue: what it can do.  recorded: every candle there will be, of a recording.
+    """
     from promethean.domain.candles import timeframe_ns
     from promethean.engine.decide import parse_aggregation
     from promethean.engine.desk import Desk, Seat
     from promethean.risk.limits import Limits
-    from promethean.strategies.catalogue import STRATEGIES
 
     limits = Limits.from_record(record).stricter(file.limits)
-    can_short = instrument.market_type is MarketType.FUTURES
-    strategy = STRATEGIES.get(file.class_name)(
-        id=StrategyId(file.id),
-        instrument=instrument.id,
-        timeframe=timeframe,
-        parameters=file.parameters,
-        can_short=can_short,
-    )
+    strategy = make_strategy(file, instrument, timeframe)
     slippage = file.slippage_tolerance
     seat = Seat(
-        strategy=strategy,
+        strategy=listen(strategy, recorded),
         instrument=instrument,
         timeframe_ns=timeframe_ns(timeframe),
         aggregation=parse_aggregation(file.aggregation or settings.strategies.aggregation),
@@ -98,8 +152,38 @@ def make_desk(
         order_type=file.order_type or OrderType(settings.execution.order_type),
         slippage_tolerance=slippage if slippage is not None else fraction(settings.execution.slippage_max_pct),
         cooldown_ns=file.cooldown_bars * timeframe_ns(timeframe),
-        can_short=can_short,
+        can_short=instrument.market_type is MarketType.FUTURES,
         limits=limits,
         attached_exits=venue.attached_exits,
     )
     return Desk((seat,), limits)
+
+
+def paper_terms(settings: Settings, instrument: Instrument, simulation: Simulation) -> PaperTerms:
+    """How the simulated venue treats orders: what the strategy file says, else the settings."""
+    from promethean.exchanges.paper.venue import PaperTerms
+
+    execution = settings.execution
+    commission = execution.commission_default_pct
+    is_spot = instrument.market_type is MarketType.SPOT
+    maker = fraction(commission.spot_maker if is_spot else commission.futures_maker)
+    taker = fraction(commission.spot_taker if is_spot else commission.futures_taker)
+    return PaperTerms(
+        fee_maker=maker if simulation.fee_maker is None else simulation.fee_maker,
+        fee_taker=taker if simulation.fee_taker is None else simulation.fee_taker,
+        slippage_bps=execution.paper_slippage_bps if simulation.slippage_bps is None else simulation.slippage_bps,
+        latency_ms=execution.paper_latency_ms if simulation.latency_ms is None else simulation.latency_ms,
+        participation_max=simulation.participation_max or execution.participation_max,
+        seed=settings.app.seed,
+    )
+
+
+def with_filters(instrument: Instrument, simulation: Simulation) -> Instrument:
+    """The instrument with the filters that a strategy file gives where a recording does not say them."""
+    filters = {
+        "price_increment": simulation.price_increment,
+        "quantity_increment": simulation.quantity_increment,
+        "quantity_min": simulation.quantity_increment,
+        "notional_min": simulation.notional_min,
+    }
+    return replace(instrument, **{name: value for name, value in filters.items() if value is not None})

@@ -34,6 +34,7 @@ def _options(
 # One module each, in the order of the help, which shows commands before groups.  A new one needs its name here.
 for _module in (
     "run",
+    "backtest",
     "status",
     "kill",
     "program",
@@ -42,6 +43,7 @@ for _module in (
     "data",
     "config",
     "secrets",
+    "bench",
 ):
     cli.add_typer(import_module(f"{__name__}.{_module}").commands)
 

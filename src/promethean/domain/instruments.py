@@ -5,7 +5,6 @@ from __future__ import annotations
 import enum
 import re
 from decimal import ROUND_CEILING, ROUND_DOWN, ROUND_FLOOR, ROUND_HALF_DOWN, ROUND_HALF_UP, Decimal
-from types import MappingProxyType
 
 from msgspec import Struct
 
@@ -22,23 +21,13 @@ class MarketType(enum.StrEnum):
     FUTURES = "futures"
 
 
-class Rounding(enum.Enum):
-    """Which way a price goes to reach the tick grid."""
+class Rounding(enum.StrEnum):
+    """Which way a price goes to reach the tick grid; each is the decimal module's own word for it."""
 
-    DOWN = "down"
-    UP = "up"
-    NEAREST = "nearest"  # halfway, up
-    NEAREST_DOWN = "nearest_down"  # halfway, down: the mirror image for shorts
-
-
-_MODES = MappingProxyType(
-    {
-        Rounding.DOWN: ROUND_FLOOR,
-        Rounding.UP: ROUND_CEILING,
-        Rounding.NEAREST: ROUND_HALF_UP,
-        Rounding.NEAREST_DOWN: ROUND_HALF_DOWN,
-    }
-)
+    DOWN = ROUND_FLOOR
+    UP = ROUND_CEILING
+    NEAREST = ROUND_HALF_UP
+    NEAREST_DOWN = ROUND_HALF_DOWN  # the mirror image for shorts
 
 
 class Instrument(Struct, frozen=True):
@@ -85,7 +74,7 @@ class Instrument(Struct, frozen=True):
         if not price.is_finite():
             raise ValueError(f"{self.id}: {price} is not a price")
         steps = price / self.price_increment
-        return steps.to_integral_value(_MODES[rounding]) * self.price_increment
+        return steps.to_integral_value(rounding) * self.price_increment
 
     def round_quantity(self, quantity: Decimal) -> Decimal:
         """The quantity on the lot grid, towards zero.  Raises ValueError when it is not finite."""

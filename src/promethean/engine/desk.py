@@ -13,6 +13,7 @@ from promethean.domain.instruments import Instrument
 from promethean.domain.orders import OrderType, Protection
 from promethean.domain.sizing import Sizing
 from promethean.engine.decide import Aggregation
+from promethean.risk.check import ALL, Controls
 from promethean.risk.limits import Limits
 from promethean.strategies.catalogue import Strategy
 
@@ -29,6 +30,7 @@ class Seat(Struct, frozen=True):
     slippage_tolerance: fraction that a limit entry may be worse than the reference price.
     cooldown_ns:        how long no entry is made after a stop.
     can_short:          False at spot markets, where a SELL only closes.
+    controls:           what is asked before an order.
     attached_exits:     whether the venue takes the exits with the entry and makes them at its fills.
     """
 
@@ -45,6 +47,7 @@ class Seat(Struct, frozen=True):
     can_short: bool
     limits: Limits
     attached_exits: bool = False
+    controls: Controls = ALL
 
 
 class Desk(Struct, frozen=True):

@@ -228,7 +228,7 @@ def _act(flow: _Flow, seat: Seat, decision: Decision) -> None:
     intent, refused = _entry(flow, seat, side, decision)
     refused = _too_old(flow.state, seat, decision.signal) or refused
     situation = _situation(flow.state, seat, intent)
-    verdict = refused if refused is not None else check(intent, situation, seat.limits)
+    verdict = refused if refused is not None else check(intent, situation, seat.limits, seat.controls)
     if isinstance(verdict, Refused) and _is_repeated(flow, slot, verdict):
         return
     flow.emit(SignalRaised(decision.signal))
@@ -331,7 +331,7 @@ def _close(flow: _Flow, seat: Seat, role: OrderRole, reason: str, share: Decimal
 
 def _propose(flow: _Flow, seat: Seat, intent: Intent) -> None:
     situation = _situation(flow.state, seat, intent)
-    _answer(flow, intent, check(intent, situation, seat.limits), situation)
+    _answer(flow, intent, check(intent, situation, seat.limits, seat.controls), situation)
 
 
 def _answer(flow: _Flow, intent: Intent, verdict: Passed | Refused, situation: Situation) -> None:
@@ -445,7 +445,7 @@ def _repair_stops(flow: _Flow) -> None:
         leg = protective_legs(holding.position, holding.protection, holding.tiers_done, seat.instrument)[0]
         intent = exit_intent(leg, holding.position, flow.state.now_ns)
         situation = _situation(flow.state, seat, intent)
-        verdict = check(intent, situation, seat.limits)
+        verdict = check(intent, situation, seat.limits, seat.controls)
         if not (isinstance(verdict, Refused) and _is_repeated(flow, slot, verdict)):
             _answer(flow, intent, verdict, situation)
 

@@ -6,7 +6,7 @@ way out stays open.  The last control, the reservation, is an atomic compare-and
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from decimal import Decimal
 
 from msgspec import Struct
@@ -225,15 +225,35 @@ CONTROLS = (
 """The written order.  `reservation`, the last control of SPEC 8.2, is made when the intent is committed."""
 
 RESERVATION = "reservation"
-_REDUCING = tuple(control for control in CONTROLS if control.reducing)
 
 
-def check(intent: Intent, now: Situation, limits: Limits) -> Passed | Refused:
+class Controls(Struct, frozen=True):
+    """The controls that are asked, in the written order.
+
+    entering: of an order that increases risk.  reducing: of one that only reduces it.
+    """
+
+    entering: tuple[Control, ...]
+    reducing: tuple[Control, ...]
+
+    @classmethod
+    def of(cls, codes: Collection[str]) -> Controls:
+        """The controls with these codes."""
+        chosen = tuple(control for control in CONTROLS if control.code in codes)
+        return cls(chosen, tuple(control for control in chosen if control.reducing))
+
+
+ALL = Controls.of([control.code for control in CONTROLS])
+RESEARCH = ("precision", "stop_required", "cooldown")
+"""What a backtest under `--limits research` asks beside what the strategy file limits; the venue asks for cash."""
+
+
+def check(intent: Intent, now: Situation, limits: Limits, asked: Controls = ALL) -> Passed | Refused:
     """Whether the intent may become an order: the first control that refuses decides.
 
     Pure; the same arguments give the same answer.
     """
-    controls = _REDUCING if intent.reduce_only else CONTROLS
+    controls = asked.reducing if intent.reduce_only else asked.entering
     for control in controls:
         refused = control.rule(intent, now, limits)
         if refused is not None:
@@ -243,5 +263,5 @@ def check(intent: Intent, now: Situation, limits: Limits) -> Passed | Refused:
 
 def explain(intent: Intent, now: Situation, limits: Limits) -> list[tuple[str, Refused | None]]:
     """Every control that applies with its own answer, in order; None where it lets the intent through."""
-    controls = _REDUCING if intent.reduce_only else CONTROLS
+    controls = ALL.reducing if intent.reduce_only else ALL.entering
     return [(control.code, control.rule(intent, now, limits)) for control in controls]

@@ -11,6 +11,7 @@ from promethean.domain.ids import InstrumentId, StrategyId
 from promethean.domain.market import MarketView
 from promethean.domain.registry import Registry
 from promethean.domain.signals import Signal
+from promethean.strategies.arrays import ArrayStrategy
 
 
 class Strategy(Protocol):
@@ -51,7 +52,7 @@ class StrategyClass(Protocol):
         timeframe: str,
         parameters: Mapping[str, Decimal | bool],
         can_short: bool,
-    ) -> Strategy:
+    ) -> Strategy | ArrayStrategy:
         """The strategy."""
         ...
 

@@ -5,10 +5,11 @@ from __future__ import annotations
 import hashlib
 import json
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from decimal import Decimal
 from functools import partial
+from types import MappingProxyType
 from typing import Any, TypeVar
 
 from promethean.domain.candles import timeframe_ns
@@ -20,14 +21,41 @@ from promethean.domain.orders import OrderType, Protection, Tier
 from promethean.domain.sizing import Sizing
 from promethean.domain.yaml_text import load_yaml
 from promethean.strategies.catalogue import STRATEGIES
+from promethean.strategies.conditional import Conditions, ConditionStrategy
+from promethean.strategies.conditional_file import read_conditions
+from promethean.strategies.sections import Section
 
 T = TypeVar("T")
 HUNDRED = Decimal(100)
+_FILTER_KEYS = ("price_increment", "quantity_increment", "notional_min")
+_LIMIT_KEYS = ("max_daily_trades", "max_daily_loss_pct", "cooldown_bars")
+_RISK_EXITS = ("stop_loss_pct", "take_profit_pct")
 _SIZE_KEYS = ("position_size_pct", "position_size_quote", "max_position_size")
 _LATER_EXITS = ("trailing_stop_pct", "max_hold_time_minutes", "ml_reversal", "breakeven")
 _LEVELS_EXAMPLE = "[{target_pct: 2, close_pct: 33}, ...]"
-_SECTIONS = ("strategy", "market", "parameters", "technical", "exits", "risk_management", "execution")
-_LATER_SECTIONS = ("ml", "orderbook", "schedule", "indicators", "entry", "exit", "risk")
+_CLASS_SECTIONS = ("strategy", "market", "parameters", "technical", "exits", "risk_management", "execution")
+_CONDITION_SECTIONS = ("strategy", "market", "parameters", "indicators", "entry", "exit", "risk", "exits", "execution")
+_LATER_SECTIONS = ("ml", "orderbook", "schedule")
+_UNLIMITED = "unlimited"
+
+
+@dataclass(frozen=True, slots=True)
+class Simulation:
+    """How a simulated venue treats the strategy's orders; None where the file leaves it to the settings.
+
+    fee_maker, fee_taker: fractions of the notional.  participation_max: largest share of a candle's volume that one
+    order takes; a number above 1 means that it is filled whole in any candle that has a volume.
+    price_increment, quantity_increment, notional_min: filters of the market, where a recording does not say them.
+    """
+
+    fee_maker: Decimal | None = None
+    fee_taker: Decimal | None = None
+    slippage_bps: Decimal | None = None
+    latency_ms: int | None = None
+    participation_max: Decimal | None = None
+    price_increment: Decimal | None = None
+    quantity_increment: Decimal | None = None
+    notional_min: Decimal | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,14 +63,17 @@ class StrategyFile:
     """What a strategy file says, checked.
 
     aggregation, threshold, order_type, slippage_tolerance: None where the file leaves it to the settings.
-    limits: what the file tightens, by limit code.  parameters: of the class, sizes taken out.
+    class_name: of a class-based file; conditions: of a condition-driven one.  Exactly one of them is there.
+    limits: what the file tightens, by limit code.  parameters: of the class or the conditions, sizes taken out.
+    simulation: what the file says about the simulated venue.
     content: the file as JSON values, numbers with a point as text.
     config_hash: SHA-256 of the file's content, independent of layout and comments.
     """
 
     id: str
     name: str
-    class_name: str
+    class_name: str | None
+    conditions: Conditions | None
     aggregation: str | None
     threshold: float | None
     exchange: str
@@ -57,20 +88,58 @@ class StrategyFile:
     slippage_tolerance: Decimal | None
     cooldown_bars: int
     limits: Mapping[str, Decimal]
+    simulation: Simulation
     content: Mapping[str, Any]
     config_hash: str
 
 
-def parse_strategy(text: str, name: str) -> StrategyFile:
-    """A strategy file from its text.  name: of the file, for messages.
+def parse_strategy(text: str, name: str, overrides: Mapping[str, str] = MappingProxyType({})) -> StrategyFile:
+    """A strategy file from its text.
 
+    name:      of the file, for messages.
+    overrides: values, as text, by the name of a parameter (`low`) or the path of another key (`risk.stop_loss_pct`).
     Raises ConfigError naming file, path, value, limit and remedy; for an unknown key or class with the closest name.
     """
     document = load_yaml(text, name)
-    sections = _Section(name, "", document)
+    sections = Section(name, "", document)
+    for path, value in overrides.items():
+        _override(document, path, value, name)
+    is_conditional = "entry" in sections.values or "indicators" in sections.values
     for later in _LATER_SECTIONS:
         _refuse_enabled(sections, later)
-    sections.only((*_SECTIONS, *_LATER_SECTIONS))
+    known = _CONDITION_SECTIONS if is_conditional else _CLASS_SECTIONS
+    for key in sections.values:
+        if key in (*_CLASS_SECTIONS, *_CONDITION_SECTIONS) and key not in known:
+            kind = "condition-driven" if is_conditional else "class-based"
+            raise ConfigError(f"{name}: {key} does not belong to a {kind} strategy; it has {', '.join(known)}")
+    sections.only((*known, *_LATER_SECTIONS))
+    read = _read_conditional if is_conditional else _read_class_based
+    content = json.loads(json.dumps(document, sort_keys=True, default=_plain_text))
+    config_hash = hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
+    return read(sections, content, config_hash)
+
+
+def _override(document: Any, path: str, value: str, name: str) -> None:
+    """Put a value into the document before it is read."""
+    parameters = document.get("parameters") if isinstance(document, dict) else None
+    if isinstance(parameters, dict) and path in parameters:
+        keys = ["parameters", path]
+    elif "." in path:
+        keys = path.split(".")
+    else:
+        known = [*(parameters or ())] if isinstance(parameters, dict) else []
+        raise ConfigError(
+            f"{name}: {unknown_name('parameter', path, known)}; another key is set by its path, risk.{path}"
+        )
+    place = document
+    for key in keys[:-1]:
+        place = place.setdefault(key, {}) if isinstance(place, dict) else None
+    if not isinstance(place, dict):
+        raise ConfigError(f"{name}: {path} leads through something that is not a mapping")
+    place[keys[-1]] = load_yaml(f"value: {value}", f"--set {path}")["value"]
+
+
+def _read_class_based(sections: Section, content: Mapping[str, Any], config_hash: str) -> StrategyFile:
     head, market = sections.section("strategy"), sections.section("market")
     head.only(("id", "name", "class", "aggregation_mode", "signal_threshold"))
     class_name = head.text("class")
@@ -79,10 +148,8 @@ def parse_strategy(text: str, name: str) -> StrategyFile:
     identity, exchange = _identity(head), market.text("exchange")
     base, quote, market_type, timeframe = _market(market)
     parameters = sections.section("parameters", optional=True)
-    sizing = _sizing(parameters)
     values = _parameters(parameters)
-    execution = sections.section("execution", optional=True)
-    order_type, slippage = _execution(execution)
+    order_type, slippage, simulation = _execution(sections.section("execution", optional=True), market)
     limits, cooldown = _limits(sections.section("risk_management", optional=True))
     _technical(sections.section("technical", optional=True))
     sections.within(  # the class knows its parameters: a mistake in them is found now, with the file's name
@@ -95,11 +162,11 @@ def parse_strategy(text: str, name: str) -> StrategyFile:
             can_short=market_type is MarketType.FUTURES,
         ),
     )
-    content = json.loads(json.dumps(document, sort_keys=True, default=_plain_text))
     return StrategyFile(
         id=identity,
         name=head.text("name", default=identity),
         class_name=class_name,
+        conditions=None,
         aggregation=head.choice("aggregation_mode", ("voting", "weighted", "unanimous", "threshold")),
         threshold=_as_float(head.number("signal_threshold", Decimal(0), Decimal(1))),
         exchange=exchange,
@@ -108,15 +175,77 @@ def parse_strategy(text: str, name: str) -> StrategyFile:
         market_type=market_type,
         timeframe=timeframe,
         parameters=values,
-        sizing=sizing,
+        sizing=_sizing(parameters),
         protection=_protection(sections.section("exits")),
         order_type=order_type,
         slippage_tolerance=slippage,
         cooldown_bars=cooldown,
         limits=limits,
+        simulation=simulation,
         content=content,
-        config_hash=hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest(),
+        config_hash=config_hash,
     )
+
+
+def _read_conditional(sections: Section, content: Mapping[str, Any], config_hash: str) -> StrategyFile:
+    head, market = sections.section("strategy"), sections.section("market")
+    head.only(("id", "name"))
+    identity, exchange = _identity(head), market.text("exchange")
+    base, quote, market_type, timeframe = _market(market)
+    parameters = sections.section("parameters", optional=True)
+    values = _parameters(parameters)
+    risk = sections.section("risk")
+    risk.only((*_SIZE_KEYS, *_RISK_EXITS, *_LIMIT_KEYS))
+    order_type, slippage, simulation = _execution(sections.section("execution", optional=True), market)
+    limits, cooldown = _limits(risk, (*_SIZE_KEYS, *_RISK_EXITS))
+    conditions = read_conditions(sections, timeframe, market_type)
+    sections.within(  # a mistake in a condition is found now, with the file's name
+        "",
+        lambda: ConditionStrategy(
+            conditions,
+            id=StrategyId(identity),
+            instrument=instrument_id(exchange, base, quote, market_type),
+            timeframe=timeframe,
+            parameters=values,
+        ),
+    )
+    return StrategyFile(
+        id=identity,
+        name=head.text("name", default=identity),
+        class_name=None,
+        conditions=conditions,
+        aggregation=None,
+        threshold=0.0,  # conditions hold or do not
+        exchange=exchange,
+        base=base,
+        quote=quote,
+        market_type=market_type,
+        timeframe=timeframe,
+        parameters=values,
+        sizing=_sizing(risk),
+        protection=_exits(sections, risk),
+        order_type=order_type,
+        slippage_tolerance=slippage,
+        cooldown_bars=cooldown,
+        limits=limits,
+        simulation=simulation,
+        content=content,
+        config_hash=config_hash,
+    )
+
+
+def _exits(sections: Section, risk: Section) -> Protection:
+    """Stop and target from `risk`, or all exits from `exits`."""
+    if "exits" in sections.values:
+        for key in _RISK_EXITS:
+            if key in risk.values:
+                raise risk.error(key, "stands beside the section exits; keep one of the two")
+        return _protection(sections.section("exits"))
+    stop = risk.number("stop_loss_pct", Decimal("0.01"), Decimal("99.99"))
+    if stop is None:
+        raise risk.error("stop_loss_pct", "is missing; every entry needs a stop, for example stop_loss_pct: 1.0")
+    target = risk.number("take_profit_pct", Decimal("0.01"), Decimal(1000))
+    return Protection(stop / HUNDRED, () if target is None else (Tier(target / HUNDRED, Decimal(1)),))
 
 
 def _plain_text(value: Any) -> str:
@@ -130,15 +259,15 @@ def _as_float(value: Decimal | None) -> float | None:
 # ---------------------------------------------------------------- sections
 
 
-def _identity(head: _Section) -> str:
+def _identity(head: Section) -> str:
     name = head.text("id")
     if re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_-]{0,63}", name) is None:
         raise head.error("id", f"is {name!r}; write letters, digits, - and _, at most 64")
     return name
 
 
-def _market(market: _Section) -> tuple[str, str, MarketType, str]:
-    market.only(("exchange", "symbol", "market_type", "primary_timeframe", "timeframes"))
+def _market(market: Section) -> tuple[str, str, MarketType, str]:
+    market.only(("exchange", "symbol", "market_type", "primary_timeframe", "timeframes", *_FILTER_KEYS))
     symbol, timeframe = market.text("symbol"), market.text("primary_timeframe")
     base, quote, named_type = market.within("symbol", lambda: parse_symbol(symbol))
     shortest = market.within("primary_timeframe", lambda: timeframe_ns(timeframe))
@@ -158,7 +287,7 @@ def _market(market: _Section) -> tuple[str, str, MarketType, str]:
     return base, quote, market_type, timeframe
 
 
-def _sizing(parameters: _Section) -> Sizing:
+def _sizing(parameters: Section) -> Sizing:
     share = parameters.number("position_size_pct", Decimal("0.01"), HUNDRED)
     amount = parameters.number("position_size_quote", Decimal("0.01"), Decimal(10) ** 12)
     largest = parameters.number("max_position_size", Decimal("1e-8"), Decimal(10) ** 12)
@@ -169,7 +298,7 @@ def _sizing(parameters: _Section) -> Sizing:
     return Sizing(None if share is None else share / HUNDRED, amount, largest)
 
 
-def _parameters(parameters: _Section) -> dict[str, Decimal | bool]:
+def _parameters(parameters: Section) -> dict[str, Decimal | bool]:
     """What the class reads, as numbers and switches; sizes are taken out."""
     values: dict[str, Decimal | bool] = {}
     for key, value in parameters.values.items():
@@ -181,7 +310,7 @@ def _parameters(parameters: _Section) -> dict[str, Decimal | bool]:
     return values
 
 
-def _technical(technical: _Section) -> None:
+def _technical(technical: Section) -> None:
     """The weight of the one source there is so far; other sources come with their parts."""
     technical.only(("enabled", "weight", "rsi", "macd"))
     technical.number("weight", Decimal("0.01"), Decimal(1000))
@@ -189,7 +318,7 @@ def _technical(technical: _Section) -> None:
         raise technical.error("enabled", "is false, and the strategy has no other source; set it to true")
 
 
-def _protection(exits: _Section) -> Protection:
+def _protection(exits: Section) -> Protection:
     for key in _LATER_EXITS:
         if key in exits.values:
             raise exits.error(key, "names an exit that is not available yet; remove it")
@@ -205,7 +334,7 @@ def _protection(exits: _Section) -> Protection:
         raise exits.error("take_profit_levels", f"is {levels!r}, not a list; write {_LEVELS_EXAMPLE}")
     tiers: list[Tier] = []
     for number, level in enumerate(levels or ()):
-        tier = _Section(exits.file, f"{exits.path}.take_profit_levels[{number}]", level)
+        tier = Section(exits.file, f"{exits.path}.take_profit_levels[{number}]", level)
         tier.only(("target_pct", "close_pct"))
         target = tier.number("target_pct", Decimal("0.01"), Decimal(1000), required=True)
         share = tier.number("close_pct", Decimal("0.01"), HUNDRED, required=True)
@@ -221,17 +350,43 @@ def _protection(exits: _Section) -> Protection:
     return Protection(stop / HUNDRED, tuple(tiers))
 
 
-def _execution(execution: _Section) -> tuple[OrderType | None, Decimal | None]:
-    execution.only(("order_type", "slippage_tolerance_pct", "algorithm"))
+def _execution(execution: Section, market: Section) -> tuple[OrderType | None, Decimal | None, Simulation]:
+    simulated = ("fee_maker_pct", "fee_taker_pct", "slippage_bps", "latency_ms", "participation_max")
+    execution.only(("order_type", "slippage_tolerance_pct", "algorithm", *simulated))
     algorithm = execution.choice("algorithm", ("bracket",))
     assert algorithm in (None, "bracket"), "the one algorithm there is"
     kind = execution.choice("order_type", ("market", "limit"))
     slippage = execution.number("slippage_tolerance_pct", Decimal(0), Decimal(10))
-    return None if kind is None else OrderType(kind), None if slippage is None else slippage / HUNDRED
+    return (
+        None if kind is None else OrderType(kind),
+        None if slippage is None else slippage / HUNDRED,
+        _simulation(execution, market),
+    )
 
 
-def _limits(management: _Section) -> tuple[dict[str, Decimal], int]:
-    management.only(("max_daily_trades", "max_daily_loss_pct", "cooldown_bars"))
+def _simulation(execution: Section, market: Section) -> Simulation:
+    maker = execution.number("fee_maker_pct", Decimal(-1), Decimal(10))
+    taker = execution.number("fee_taker_pct", Decimal(0), Decimal(10))
+    latency = execution.whole("latency_ms", 0, 60_000)
+    if execution.values.get("participation_max") == _UNLIMITED:
+        participation: Decimal | None = Decimal(10) ** 9
+    else:
+        participation = execution.number("participation_max", Decimal("0.0001"), Decimal(1))
+    return Simulation(
+        None if maker is None else maker / HUNDRED,
+        None if taker is None else taker / HUNDRED,
+        execution.number("slippage_bps", Decimal(0), Decimal(1000)),
+        None if latency is None else int(latency),
+        participation,
+        market.number("price_increment", Decimal("1e-12"), Decimal(10) ** 6),
+        market.number("quantity_increment", Decimal("1e-12"), Decimal(10) ** 6),
+        market.number("notional_min", Decimal(0), Decimal(10) ** 6),
+    )
+
+
+def _limits(management: Section, beside: tuple[str, ...] = ()) -> tuple[dict[str, Decimal], int]:
+    """What tightens the user's limits, and the cooldown.  beside: other keys that the section may have."""
+    management.only((*_LIMIT_KEYS, *beside))
     limits = {}
     trades = management.whole("max_daily_trades", 1, 100_000)
     loss = management.number("max_daily_loss_pct", Decimal("0.01"), HUNDRED)
@@ -243,75 +398,8 @@ def _limits(management: _Section) -> tuple[dict[str, Decimal], int]:
     return limits, int(cooldown) if cooldown is not None else 3
 
 
-def _refuse_enabled(sections: _Section, name: str) -> None:
+def _refuse_enabled(sections: Section, name: str) -> None:
     value = sections.values.get(name)
     if value is None or (isinstance(value, dict) and value.get("enabled") is False):
         return
     raise sections.error(name, "is not available yet; remove it, or set enabled: false in it")
-
-
-class _Section:
-    """One mapping of the file, with the path that leads to it."""
-
-    def __init__(self, file: str, path: str, values: Any) -> None:
-        if not isinstance(values, dict):
-            raise ConfigError(f"{file}: {path or 'the file'} is not a mapping of keys to values")
-        self.file = file
-        self.path = path
-        self.values: dict[str, Any] = values
-
-    def error(self, key: str, what: str) -> ConfigError:
-        path = ".".join(part for part in (self.path, key) if part)
-        return ConfigError(f"{self.file}: {path} {what}".replace(":  ", ": "))
-
-    def only(self, known: tuple[str, ...]) -> None:
-        for key in self.values:
-            if key not in known:
-                place = f" in {self.path}" if self.path else ""
-                raise ConfigError(f"{self.file}: {unknown_name('key', str(key), known)}{place}")
-
-    def section(self, key: str, *, optional: bool = False) -> _Section:
-        if key not in self.values and not optional:
-            raise self.error(key, "is missing")
-        return _Section(self.file, key, self.values.get(key, {}))
-
-    def text(self, key: str, default: str | None = None) -> str:
-        value = self.values.get(key, default)
-        if value is None:
-            raise self.error(key, "is missing")
-        if not isinstance(value, str) or not value:
-            raise self.error(key, f"is {value!r}; write text")
-        return value
-
-    def choice(self, key: str, known: tuple[str, ...]) -> str | None:
-        value = self.values.get(key)
-        if value is not None and value not in known:
-            raise self.error(key, f"is {value!r}: {unknown_name('value', str(value), known)}")
-        return value
-
-    def within(self, key: str, read: Callable[[], T]) -> T:
-        """What `read` makes of the value; its ConfigError gets the place of the value."""
-        try:
-            return read()
-        except ConfigError as error:
-            path = ".".join(part for part in (self.path, key) if part)
-            raise ConfigError(f"{self.file}: {path + ': ' if path else ''}{error}") from error
-
-    def whole(self, key: str, smallest: int, largest: int) -> Decimal | None:
-        number = self.number(key, Decimal(smallest), Decimal(largest))
-        if number is not None and number != int(number):
-            raise self.error(key, f"is {plain(number)}; write a whole number from {smallest} to {largest}")
-        return number
-
-    def number(self, key: str, smallest: Decimal, largest: Decimal, *, required: bool = False) -> Decimal | None:
-        value = self.values.get(key)
-        if value is None:
-            if required or key in self.values:
-                raise self.error(key, "is missing; write a number")
-            return None
-        if isinstance(value, bool) or not isinstance(value, int | Decimal):
-            raise self.error(key, f"is {value!r}; write a number without a unit")
-        number = Decimal(value)
-        if not smallest <= number <= largest:
-            raise self.error(key, f"is {plain(number)}; it lies between {plain(smallest)} and {plain(largest)}")
-        return number

@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from promethean.domain.candles import FloatArray
-from promethean.indicators.momentum.rsi import STILL_PERIODS, RsiState, rsi, rsi_window
+from promethean.indicators.momentum.rsi import STILL_PERIODS, rsi, rsi_window
 
 RANGE_TOLERANCE = 1e-12 * 100  # values lie in 0..100
 
@@ -166,20 +166,3 @@ def test_values_lie_between_0_and_100(seed: int, period: int) -> None:
 def test_the_unit_of_the_price_does_not_matter(seed: int, period: int, exponent: int) -> None:
     close = walk(seed, period, 300)
     assert np.array_equal(rsi(close, period), rsi(close * 2.0**exponent, period), equal_nan=True)
-
-
-@given(seeds, st.sampled_from([2, 3, 5, 14]))
-def test_a_state_continues_as_the_whole_array_does(seed: int, period: int) -> None:
-    close = walk(seed, period, 300)
-    whole = rsi(close, period)
-    state = RsiState.of(close[: period + 1].tolist(), period)
-    for place in range(period, len(close)):
-        if place > period:
-            state = state.after(float(close[place]), period)
-        assert state.value(period) == pytest.approx(whole[place], rel=1e-12, abs=RANGE_TOLERANCE, nan_ok=True)
-    assert state == RsiState.of(close.tolist(), period)
-
-
-def test_a_state_needs_more_closes_than_its_period() -> None:
-    with pytest.raises(ValueError, match="an RSI of period 3 needs more closes than 3"):
-        RsiState.of([1.0, 2.0, 3.0], 3)

@@ -32,6 +32,7 @@ from promethean.domain.verdicts import Refused
 from promethean.engine.state import Account, Day, Holding, State, Totals
 from promethean.risk.limits import Limits
 from promethean.runtime.watching import RunInfo
+from promethean.strategies.arrays import Trailing
 from promethean.strategies.rsi_reversion import RsiReversion
 
 BTC = instrument_id("binance", "BTC", "USDT", MarketType.SPOT)
@@ -58,7 +59,7 @@ def instrument() -> Instrument:
 
 @pytest.fixture
 def run() -> RunInfo:
-    strategy = RsiReversion(id=RSI, instrument=BTC, timeframe="1m", parameters={}, can_short=False)
+    strategy = Trailing(RsiReversion(id=RSI, instrument=BTC, timeframe="1m", parameters={}, can_short=False))
     limits = Limits(daily_trades=Decimal(20), total_exposure=Decimal(5000))
     return RunInfo(
         "recorded data from btc.parquet",

@@ -16,7 +16,7 @@ import math
 import zlib
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from decimal import ROUND_HALF_EVEN, Decimal
+from decimal import Decimal
 from types import MappingProxyType
 
 from msgspec.structs import replace
@@ -34,16 +34,16 @@ from promethean.domain.events import (
 )
 from promethean.domain.ids import InstrumentId, Names, OrderId, StrategyId
 from promethean.domain.instants import NS_PER_MS
-from promethean.domain.instruments import Instrument, MarketType, Rounding
+from promethean.domain.instruments import Instrument, MarketType
 from promethean.domain.market import Quote, Side
 from promethean.domain.money import Money, plain
 from promethean.domain.orders import Exit, Order, OrderRole, OrderStatus, OrderType
 from promethean.domain.positions import Fill, Position
+from promethean.exchanges.paper.pricing import fee_of, taken_price
 from promethean.exchanges.port import Capabilities
 from promethean.execution.bracket import Bracket, exit_intent, protective_legs
 
 ZERO = Decimal(0)
-FEE_STEP = Decimal("1e-8")
 NAMES = Names()
 PAPER = StrategyId("paper")  # a venue nets what all strategies hold
 Slot = tuple[StrategyId, InstrumentId]
@@ -226,6 +226,20 @@ class PaperVenue:
             return self._through(candle, seen_at_ns > candle.open_time_ns)
         seen_at_ns = self._look(event.quote.instrument, event.quote.at_ns)
         return self._meets(event.quote, seen_at_ns) if self._book else iter(())
+
+    def reach(self) -> tuple[float, float, float] | None:
+        """The prices and the instant at which an order here may be filled or end; None while there is none.
+
+        Returns: at or under which price, at or over which one, and when the first time in force is over.
+        """
+        if not self._book:
+            return None
+        resting = self._book.values()
+        return (
+            max(order.below for order in resting),
+            min(order.above for order in resting),
+            min(order.expires_at_ns for order in resting),
+        )
 
     def _look(self, instrument: InstrumentId, at_ns: int) -> int:
         """Remember when the instrument was last seen; the time before that."""
@@ -424,12 +438,10 @@ class PaperVenue:
         if intent.type is OrderType.LIMIT:
             exact = instrument.price_from_float(price)
         else:
-            share = float(quantity) / candle.volume if candle is not None else 0.0
-            slip = 1 + intent.side.sign * float(self._terms.slippage_bps) / 10_000 * math.sqrt(share)
-            worse = Rounding.UP if intent.side is Side.BUY else Rounding.DOWN
-            exact = instrument.round_price(Decimal(repr(price * slip)), worse)
+            volume = candle.volume if candle is not None else None
+            exact = taken_price(price, intent.side, quantity, volume, float(self._terms.slippage_bps), instrument)
         rate = self._terms.fee_maker if maker else self._terms.fee_taker
-        fee = (exact * quantity * rate).quantize(FEE_STEP, ROUND_HALF_EVEN)
+        fee = fee_of(exact, quantity, rate)
         resting.fills += 1
         trade_id = f"{order.client_order_id}-{resting.fills}"
         fill = Fill(

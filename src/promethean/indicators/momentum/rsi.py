@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import math
-from collections.abc import Sequence
-from itertools import pairwise
-from typing import NamedTuple, TypeAlias
+from typing import TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -63,45 +60,3 @@ def _still(changed: BoolArray, longest: int) -> BoolArray:
     places = np.arange(len(changed))
     last = np.maximum.accumulate(np.where(changed, places, -longest - 1))
     return places - last > longest
-
-
-class RsiState(NamedTuple):
-    """The smoothed gains and losses after a close: what the next one continues, one step instead of a whole window.
-
-    close: the last one, quote units per base unit.  up, down: smoothed gains and losses.
-    still: closes since the price last changed.
-    """
-
-    close: float
-    up: float
-    down: float
-    still: int
-
-    @classmethod
-    def of(cls, closes: Sequence[float], period: int) -> RsiState:
-        """The state after these closes, oldest first.  Raises ValueError unless there are more than `period`."""
-        if len(closes) <= period:
-            raise ValueError(f"an RSI of period {period} needs more closes than {len(closes)}")
-        changes = [now - before for before, now in pairwise(closes[: period + 1])]
-        up = sum(change for change in changes if change > 0) / period
-        down = -sum(change for change in changes if change < 0) / period
-        still = next((n for n, change in enumerate(reversed(changes)) if change), STILL_PERIODS * period + 1)
-        state = cls(closes[period], up, down, still)
-        for close in closes[period + 1 :]:
-            state = state.after(close, period)
-        return state
-
-    def after(self, close: float, period: int) -> RsiState:
-        """The state after one more close."""
-        change = close - self.close
-        if change > 0:
-            return RsiState(close, (self.up * (period - 1) + change) / period, self.down * (period - 1) / period, 0)
-        if change < 0:
-            return RsiState(close, self.up * (period - 1) / period, (self.down * (period - 1) - change) / period, 0)
-        return RsiState(close, self.up * (period - 1) / period, self.down * (period - 1) / period, self.still + 1)
-
-    def value(self, period: int) -> float:
-        """The RSI, in [0, 100]; NaN after the price stood still for more than ten periods."""
-        if self.still > STILL_PERIODS * period or self.up + self.down == 0:
-            return math.nan
-        return 100.0 * self.up / (self.up + self.down)

@@ -27,6 +27,11 @@ def pairs(rows: Mapping[str, RenderableType]) -> Table:
     return table
 
 
+def figures(found: Mapping[str, Any]) -> Table:
+    """Figures by their names, which end in their unit."""
+    return pairs({name: value if isinstance(value, str) else f"{value:,}" for name, value in found.items()})
+
+
 def heading(text: str) -> Text:
     """The first line of an answer."""
     return Text(text, style="bold")

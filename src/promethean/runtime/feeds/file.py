@@ -59,6 +59,12 @@ class FileFeed:
         self._clock = clock
         self._speed = speed
 
+    @property
+    def recorded(self) -> CandleSeries:
+        """Every candle of the file."""
+        c = self._columns
+        return CandleSeries.from_columns(c.open_time_ns, (c.open, c.high, c.low, c.close, c.volume), keep=len(c))
+
     def __len__(self) -> int:
         """Number of items from the first to the last."""
         return len(self._columns)

@@ -197,6 +197,7 @@ class LiveFeed:
         self.provenance = f"live {market_data.exchange_id.capitalize()} public data"
         self.timeframe = timeframe
         self.instruments: Mapping[InstrumentId, Instrument] = MappingProxyType(dict(instruments))
+        self.recorded: CandleSeries | None = None
         self.warm_up: Mapping[InstrumentId, CandleSeries] = MappingProxyType(
             {instrument: CandleSeries.of(candles) for instrument, candles in history.items() if candles}
         )

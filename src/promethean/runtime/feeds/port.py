@@ -68,6 +68,11 @@ class Feed(Protocol):
         """Closed candles that were known before the first item; empty when there are none."""
         ...
 
+    @property
+    def recorded(self) -> CandleSeries | None:
+        """Every candle of a recording, for what is computed of the whole at once; None for a feed that goes on."""
+        ...
+
     def batches(self, after: int) -> AsyncIterator[Sequence[FeedItem]]:
         """Items with a sequence above `after`, oldest first, in batches that are never empty; ends with the data.
 

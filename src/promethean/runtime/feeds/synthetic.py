@@ -158,6 +158,7 @@ class SyntheticFeed:
         history, self._first_start = synthetic_block(seed, 0, FIRST_START)
         prices = (history.open, history.high, history.low, history.close, history.volume)
         series = CandleSeries.from_columns(history.open_time_ns, prices)
+        self.recorded: CandleSeries | None = None  # its market has no end
         self.warm_up: Mapping[InstrumentId, CandleSeries] = MappingProxyType({SYNTHETIC_BTC.id: series})
         self._clock = clock
         self._speed = speed

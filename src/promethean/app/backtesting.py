@@ -1,0 +1,315 @@
+"""Backtests: a strategy file over recorded candles, without a database and without a wait."""
+
+from __future__ import annotations
+
+import contextlib
+import gc
+import time
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from decimal import Decimal
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from msgspec.structs import replace
+
+from promethean.app.desk import (
+    account_limits,
+    find_strategy_file,
+    load_strategy,
+    make_desk,
+    make_strategy,
+    paper_terms,
+    research,
+    with_filters,
+)
+from promethean.app.register import register_everything
+from promethean.config.tree import Settings
+from promethean.domain.errors import ConfigError
+
+if TYPE_CHECKING:
+    from promethean.domain.candles import CandleSeries
+    from promethean.domain.instruments import Instrument
+    from promethean.engine.desk import Desk
+    from promethean.evaluation.backtest import Backtest
+    from promethean.evaluation.metrics import Metrics
+    from promethean.exchanges.paper.venue import PaperTerms
+    from promethean.strategies.arrays import ArrayStrategy
+    from promethean.strategies.catalogue import Strategy
+    from promethean.strategies.file import StrategyFile
+
+COVERAGE_TOLD, COVERAGE_NEEDED = 0.99, 0.95
+CASH = Decimal(10_000)
+
+
+@dataclass(frozen=True, slots=True)
+class BacktestOptions:
+    """What `backtest` was asked to do.
+
+    since, until: aware instants, the candles that open from the one on and before the other; None: all.
+    limits:       `research` or `user`.
+    """
+
+    strategy: str
+    data: str
+    overrides: Mapping[str, str] = field(default_factory=dict)
+    since: datetime | None = None
+    until: datetime | None = None
+    cash: Decimal = CASH
+    limits: str = "research"
+    allow_gaps: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Bench:
+    """Everything a backtest needs, read and checked.
+
+    coverage: candles there are for each that there should be between the first and the last.
+    remarks:  what is to be said about the data.
+    """
+
+    file: StrategyFile
+    instrument: Instrument
+    timeframe: str
+    candles: CandleSeries
+    terms: PaperTerms
+    cash: Decimal
+    source: str
+    coverage: float
+    remarks: tuple[str, ...]
+    settings: Settings
+    limits: str
+
+    def strategy(self) -> Strategy | ArrayStrategy:
+        """The strategy at this market."""
+        return make_strategy(self.file, self.instrument, self.timeframe)
+
+
+@dataclass(frozen=True, slots=True)
+class BacktestReport:
+    """What a backtest came to, with what it was made of.  seconds: of the run; load_seconds: of reading the data."""
+
+    bench: Bench
+    result: Backtest
+    metrics: Metrics
+    seconds: float
+    load_seconds: float
+
+
+def run_backtest(settings: Settings, options: BacktestOptions) -> BacktestReport:
+    """Run a strategy over recorded candles.
+
+    Raises ConfigError for a strategy file, data or a range that cannot be used.
+    """
+    from promethean.evaluation.metrics import measure
+
+    began = time.perf_counter()
+    bench = prepare(settings, options)
+    loaded = time.perf_counter()
+    result = run(bench)
+    seconds = time.perf_counter() - loaded
+    candles = bench.candles
+    metrics = measure(result.books, result.equity, float(bench.cash), candles.open_time_ns)
+    return BacktestReport(bench, result, metrics, seconds, loaded - began)
+
+
+def prepare(settings: Settings, options: BacktestOptions) -> Bench:
+    """Read strategy and candles, and check that they fit.  Raises ConfigError naming what does not."""
+    register_everything()
+    if options.limits not in ("research", "user"):
+        raise ConfigError(f"--limits is {options.limits!r}; write research or user")
+    if options.cash <= 0:
+        raise ConfigError(f"--cash is {options.cash}; it has to be above 0")
+    file = load_strategy(find_strategy_file(settings, options.strategy), options.overrides)
+    remarks: list[str] = []
+    candles, instrument, timeframe, source = _read(options.data, file, remarks.append)
+    candles = _cut(candles, options)
+    coverage = _coverage(candles, timeframe)
+    if coverage < COVERAGE_NEEDED and not options.allow_gaps:
+        raise ConfigError(
+            f"{source} has {coverage:.2%} of the candles between its first and its last, below {COVERAGE_NEEDED:.0%}; "
+            "fill the gaps, choose another range with --from and --to, or give --allow-gaps"
+        )
+    if coverage < COVERAGE_TOLD:
+        remarks.append(f"{1 - coverage:.2%} of the candles are missing")
+    instrument = with_filters(instrument, file.simulation)
+    terms = paper_terms(settings, instrument, file.simulation)
+    return Bench(
+        file, instrument, timeframe, candles, terms, options.cash, source, coverage, tuple(remarks), settings,
+        options.limits,
+    )  # fmt: skip
+
+
+def run(bench: Bench) -> Backtest:
+    """The backtest itself."""
+    from promethean.evaluation.backtest import backtest
+    from promethean.evaluation.rules import Rules
+    from promethean.strategies.arrays import ArrayStrategy
+    from promethean.strategies.frame import Frame
+
+    strategy = bench.strategy()
+    array = strategy if isinstance(strategy, ArrayStrategy) else None
+    frame = Frame(bench.candles, bench.timeframe)
+    rules = None
+    if bench.limits == "research" and not bench.file.limits:
+        rules = Rules(desk_of(bench, None).seats[0], bench.terms, bench.cash)
+    with _without_collector():
+        return backtest(array, frame, lambda: desk_of(bench, bench.candles), bench.terms, bench.cash, rules=rules)
+
+
+def desk_of(bench: Bench, recorded: CandleSeries | None) -> Desk:
+    """The desk of a backtest.  recorded: the candles that the strategy is prepared on; None: it is not asked."""
+    from promethean.domain.ids import ShortNames
+    from promethean.exchanges.paper.venue import PaperVenue
+
+    record = account_limits(bench.settings)
+    desk = make_desk(
+        bench.settings, bench.file, bench.instrument, bench.timeframe, record, PaperVenue.capabilities, recorded
+    )
+    (seat,) = desk.seats
+    limits = seat.limits
+    if bench.limits == "research":
+        limits, controls = research(bench.file.limits)
+        seat = replace(seat, limits=limits, controls=controls)
+    return replace(desk, seats=(seat,), limits=limits, names=ShortNames(), explains=False)
+
+
+def _read(data: str, file: StrategyFile, say: Callable[[str], None]) -> tuple[CandleSeries, Instrument, str, str]:
+    from promethean.domain.candles import timeframe_ns
+    from promethean.runtime.clock import SystemClock
+    from promethean.runtime.feeds import chosen
+
+    wanted = chosen.Wanted(file.exchange, file.base, file.quote, file.market_type, file.timeframe, None)
+    feed = chosen.file_feed(data, wanted, SystemClock(), say)
+    if timeframe_ns(feed.timeframe) < timeframe_ns(file.timeframe):
+        say(f"the file's candles of {feed.timeframe} are the primary ones, not {file.timeframe}")
+    (instrument,) = feed.instruments.values()
+    assert feed.recorded is not None, "a file is a recording"
+    return feed.recorded, instrument, feed.timeframe, Path(data).name
+
+
+def _cut(candles: CandleSeries, options: BacktestOptions) -> CandleSeries:
+    import numpy as np
+
+    from promethean.domain.candles import CandleSeries
+
+    times = candles.open_time_ns
+    start, stop = 0, len(times)
+    if options.since is not None:
+        start = int(np.searchsorted(times, int(options.since.timestamp()) * 10**9))
+    if options.until is not None:
+        stop = int(np.searchsorted(times, int(options.until.timestamp()) * 10**9))
+    if start >= stop:
+        raise ConfigError(f"no candle opens from {options.since} on and before {options.until}; choose another range")
+    if (start, stop) == (0, len(times)):
+        return candles
+    columns = (candles.open, candles.high, candles.low, candles.close, candles.volume)
+    return CandleSeries.from_columns(times[start:stop], [c[start:stop] for c in columns], keep=stop - start)
+
+
+def _coverage(candles: CandleSeries, timeframe: str) -> float:
+    from promethean.domain.candles import timeframe_ns
+
+    times = candles.open_time_ns
+    expected = (int(times[-1]) - int(times[0])) // timeframe_ns(timeframe) + 1
+    return len(times) / expected
+
+
+@contextlib.contextmanager
+def _without_collector() -> Iterator[None]:
+    """Facts are made by the thousand and hold no cycles: nothing to collect until the end."""
+    was_on = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if was_on:
+            gc.enable()
+
+
+def as_object(report: BacktestReport, *, with_trades: bool) -> dict[str, Any]:
+    """The fields of `backtest --json` (DESIGN section 5)."""
+    from promethean.domain.instants import format_instant
+
+    bench, result, found = report.bench, report.result, report.metrics
+    candles = len(bench.candles)
+    answer: dict[str, Any] = {
+        "strategy": bench.file.id,
+        "symbol": bench.instrument.symbol,
+        "timeframe": bench.timeframe,
+        "data": bench.source,
+        "limits": bench.limits,
+        "controls_off": "every control of the account but filters, stop side and the file's own limits"
+        if bench.limits == "research"
+        else None,
+        "candles": candles,
+        "from": format_instant(int(bench.candles.open_time_ns[0])),
+        "to": format_instant(int(bench.candles.open_time_ns[-1])),
+        "coverage_pct": 100 * bench.coverage,
+        "remarks": list(bench.remarks),
+        "seconds": report.seconds,
+        "load_seconds": report.load_seconds,
+        "candles_per_s": candles / report.seconds,
+        "stepped": result.stepped,
+        "unknown_conditions": result.unknown,
+        "trades": found.trades,
+        "wins": found.wins,
+        "losses": found.losses,
+        "start_equity": bench.cash,
+        "final_equity": result.books.cash,
+        "return_pct": found.return_pct,
+        "max_drawdown_pct": found.max_drawdown_pct,
+        "sharpe": found.sharpe,
+        "sharpe_raw": found.sharpe_raw,
+        "sortino": found.sortino,
+        "sortino_raw": found.sortino_raw,
+        "reliable": found.days >= 30,
+        "profit_factor": found.profit_factor,
+        "win_rate_pct": found.win_rate_pct,
+        "expected_value": found.expected_value,
+        "exposure_pct": found.exposure_pct,
+        "buy_and_hold_pct": 100 * (float(bench.candles.close[-1]) / float(bench.candles.open[0]) - 1),
+        "fees": result.books.fees,
+        "funding": Decimal(0),
+    }
+    if with_trades:
+        answer["trade_list"] = [trade_row(part) for part in result.books.parts]
+    return answer
+
+
+def write_trades(report: BacktestReport, path: Path) -> None:
+    """One line for each closed part, as CSV.  Raises ConfigError when the file cannot be written."""
+    import csv
+
+    rows = [trade_row(part) for part in report.result.books.parts]
+    try:
+        with path.open("w", newline="", encoding="utf-8") as file:
+            writer = csv.DictWriter(file, TRADE_COLUMNS)
+            writer.writeheader()
+            writer.writerows(rows)
+    except OSError as error:
+        raise ConfigError(f"{path} cannot be written ({error.strerror}); choose another place for --trades") from error
+
+
+TRADE_COLUMNS = (
+    "trade", "entry_time", "exit_time", "side", "quantity", "entry_price", "exit_price", "reason", "fees", "pnl",
+)  # fmt: skip
+
+
+def trade_row(part: Any) -> dict[str, Any]:
+    """One closed part as a row of the trade list."""
+    from promethean.domain.instants import format_instant
+
+    return {
+        "trade": part.trade,
+        "entry_time": format_instant(part.opened_at_ns),
+        "exit_time": format_instant(part.closed_at_ns),
+        "side": "long" if part.side.sign > 0 else "short",
+        "quantity": part.quantity,
+        "entry_price": part.entry_price,
+        "exit_price": part.exit_price,
+        "reason": part.reason,
+        "fees": part.fees,
+        "pnl": part.pnl,
+    }

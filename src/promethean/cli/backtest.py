@@ -1,0 +1,94 @@
+"""`backtest`: a strategy over recorded candles."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from decimal import Decimal, InvalidOperation
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from promethean.cli.answering import Json, answering, refuse
+
+commands = typer.Typer()
+
+Strategy = Annotated[str, typer.Argument(metavar="STRATEGY", help="A strategy file, by path or by name.")]
+Data = Annotated[str, typer.Option(metavar="FILE", help="Recorded candles, Parquet or CSV.")]
+Since = Annotated[str | None, typer.Option("--from", metavar="DATE", help="First day or instant, UTC: 2025-06-01.")]
+Until = Annotated[str | None, typer.Option("--to", metavar="DATE", help="Where to end, not included.")]
+Set = Annotated[
+    list[str] | None,
+    typer.Option("--set", metavar="NAME=VALUE", help="A parameter of the file, or a key by its path. Repeatable."),
+]
+Cash = Annotated[str, typer.Option(metavar="AMOUNT", help="Cash at the start, in the quote currency.")]
+Limits = Annotated[str, typer.Option(metavar="research|user", help="Which risk controls are on.")]
+Gaps = Annotated[bool, typer.Option("--allow-gaps", help="Run even where more than 5 % of the candles are missing.")]
+
+
+@commands.command()
+def backtest(
+    context: typer.Context,
+    strategy: Strategy,
+    data: Data,
+    since: Since = None,
+    until: Until = None,
+    sets: Set = None,
+    cash: Cash = "10000",
+    limits: Limits = "research",
+    allow_gaps: Gaps = False,
+    trades: Annotated[
+        Path | None, typer.Option(metavar="OUT.csv", help="Write one line for each closed part here.")
+    ] = None,
+    as_json: Json = False,
+) -> None:
+    """Run a strategy over recorded candles."""
+    with answering(context, as_json) as answer:
+        settings = answer.settings()
+        from promethean.app import backtesting
+        from promethean.interfaces.terminal import backtests
+
+        options = backtesting.BacktestOptions(
+            strategy, data, overrides(sets), instant(since, "--from"), instant(until, "--to"), amount(cash, "--cash"),
+            limits, allow_gaps,
+        )  # fmt: skip
+        report = backtesting.run_backtest(settings, options)
+        if trades is not None:
+            backtesting.write_trades(report, trades)
+        found = backtesting.as_object(report, with_trades=trades is None)
+        answer.give(found, lambda: backtests.page(found, report.bench.instrument.quote))
+
+
+def overrides(given: list[str] | None) -> dict[str, str]:
+    """`low=25` as name and value.  Raises ConfigError."""
+    values: dict[str, str] = {}
+    for text in given or ():
+        name, sign, value = text.partition("=")
+        if not sign or not name.strip() or not value.strip():
+            refuse(f"--set is {text!r}; write it as name=value, for example low=25")
+        if name.strip() in values:
+            refuse(f"--set names {name.strip()} twice; keep one")
+        values[name.strip()] = value.strip()
+    return values
+
+
+def instant(text: str | None, option: str) -> datetime | None:
+    """A day or an instant, UTC unless it says otherwise.  Raises ConfigError."""
+    if text is None:
+        return None
+    try:
+        found = datetime.fromisoformat(text)
+    except ValueError:
+        refuse(f"{option} is {text!r}; write a day or an instant, for example 2025-06-01 or 2025-06-01T12:00")
+    return found if found.tzinfo is not None else found.replace(tzinfo=UTC)
+
+
+def amount(text: str, option: str) -> Decimal:
+    """A finite decimal number.  Raises ConfigError."""
+    try:
+        value = Decimal(text)
+    except InvalidOperation:
+        refuse(f"{option} is {text!r}; write a number, for example 10000")
+    if not value.is_finite():
+        refuse(f"{option} is {text}; write a finite number")
+    return value

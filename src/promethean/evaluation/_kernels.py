@@ -1,0 +1,229 @@
+"""One account through all candles of a recording, as a compiled loop.
+
+The same rules as the engine and the simulated venue: decide at a close, fill at the next open, exits inside the candle,
+the stop before the targets.  float64 throughout: it finds where fills happen, and what they come to within a cent.
+"""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+
+from promethean.domain.candles import FloatArray, IntArray
+from promethean.evaluation.rules import ENTRY, IN_RANGE, SIGNAL, STOP, TARGET
+from promethean.indicators.compiled import compiled
+from promethean.strategies.arrays import FlagArray
+
+FOUND, TOO_MANY, TOO_THIN = 0, 1, 2
+"""How a path ended: whole; more fills than there was room for; a candle too thin to fill an order whole."""
+
+
+@compiled
+def _whole(steps: float, up: int) -> float:
+    """The steps as a whole number, up (1), down (-1) or nearest, half up (0); what a float cannot tell is whole."""
+    nearest = math.floor(steps + 0.5)
+    if up == 0 or abs(steps - nearest) <= 1e-6 + 1e-15 * abs(steps):
+        return nearest
+    return math.ceil(steps) if up > 0 else math.floor(steps)
+
+
+@compiled
+def _on_grid(price: float, tick_units: float, tick_scale: float, up: int) -> float:
+    """A price on the tick grid, as the float that the decimal number is."""
+    return _whole(price * tick_scale / tick_units, up) * tick_units / tick_scale
+
+
+@compiled
+def _taken(price: float, side: int, quantity: float, volume: float, bps: float, units: float, scale: float) -> float:
+    if bps > 0.0:
+        price *= 1.0 + side * bps / 10_000.0 * math.sqrt(quantity / volume)
+    return _on_grid(price, units, scale, side)
+
+
+@compiled
+def _tier_lots(
+    lots: float, entry: float, side: int, targets: FloatArray, shares: FloatArray, closes_all: bool, market: FloatArray,
+    prices: FloatArray, sizes: FloatArray,
+) -> None:  # fmt: skip
+    """Price and lots of each take-profit tier of a position, zero lots for one that does not come to rest."""
+    lot, lots_min, notional_min, units, scale = market[0], market[1], market[2], market[3], market[4]
+    remaining, carried = lots, 0.0
+    for k in range(len(targets)):
+        if closes_all and k == len(targets) - 1:
+            size = remaining
+        else:
+            size = min(_whole(lots * shares[k], 0) + carried, remaining)
+        if remaining - size < lots_min:
+            size = remaining
+        too_small = size < lots_min or size <= 0.0
+        carried = size if too_small else 0.0
+        sizes[k] = 0.0 if too_small else size
+        remaining -= sizes[k]
+    left, carried = lots, 0.0
+    for k in range(len(targets)):
+        raw = entry * (1.0 + targets[k] * side) * scale / units
+        # The nearest tick; halfway, the one further from the entry.
+        prices[k] = (math.floor(raw + 0.5) if side > 0 else math.ceil(raw - 0.5)) * units / scale
+        size = min(sizes[k] + carried, left)
+        if size <= 0.0 or prices[k] <= 0.0 or prices[k] * size * lot < notional_min:
+            carried = size
+            sizes[k] = 0.0
+            continue
+        carried = 0.0
+        sizes[k] = size
+        left -= size
+
+
+@compiled
+def trade_path(
+    open_time: IntArray, open_: FloatArray, high: FloatArray, low: FloatArray, close: FloatArray, volume: FloatArray,
+    side: FlagArray, leave: FlagArray, rules: FloatArray, market: FloatArray, targets: FloatArray, shares: FloatArray,
+    at: IntArray, kind: IntArray, leg: IntArray, price: FloatArray, lots_filled: FloatArray, cash_after: FloatArray,
+) -> tuple[int, int, float, float, float]:  # fmt: skip
+    """Fills of one account, in order, written into `at`, `kind`, `leg`, `price`, `lots_filled`, `cash_after`.
+
+    side:   int8, +1 where a BUY is said at the close of a candle, -1 where a SELL is, else 0.  leave: int8, 1: CLOSE.
+    rules:  cash, amount (quote units; 0: the share instead), share of equity, largest size, stop loss, fee maker, fee
+            taker, slippage in basis points, largest share of a candle's volume, optimistic, can short, cooldown in ns,
+            length of a candle in ns: as `promethean.evaluation.rules.Rules.numbers` gives them.
+    market: lot, smallest size in lots, smallest notional, tick units, tick scale.
+    leg:    of an entry the candles since its signal, signed by its side; of a target its number; else 0.
+    price:  where the fill met the market, before slippage and rounding.
+    Returns: status, number of fills, cash at the end, lots held at the end (signed), cost of what is held.
+    """
+    cash, amount, share, largest, stop_loss = rules[0], rules[1], rules[2], rules[3], rules[4]
+    fee_maker, fee_taker, bps, participation = rules[5], rules[6], rules[7], rules[8]
+    optimistic, can_short, cooldown_ns, candle_ns = rules[9] > 0.0, rules[10] > 0.0, int(rules[11]), int(rules[12])
+    lot, lots_min, notional_min, units, scale = market[0], market[1], market[2], market[3], market[4]
+    tiers = len(targets)
+    total = 0.0
+    for k in range(tiers):
+        total += shares[k]
+    closes_all = abs(total - 1.0) < 1e-12
+    prices, sizes = np.zeros(tiers), np.zeros(tiers)
+    n, count, room = len(close), 0, len(at)
+    stopped_ns = np.int64(-(2**62))
+    i = 0
+    held, cost, way, stop = 0.0, 0.0, 0, 0.0
+    while i < n:
+        # Flat: on to the next entry.
+        while i < n and (side[i] == 0 or leave[i] != 0 or (side[i] < 0 and not can_short)):
+            i += 1
+        if i >= n - 1:
+            break
+        way = int(side[i])
+        decided = i
+        i += 1
+        if open_time[decided] + candle_ns < stopped_ns + cooldown_ns:
+            continue
+        reference = _on_grid(close[decided], units, scale, 0)
+        worth = amount if amount > 0.0 else max(cash * share, 0.0)
+        size = worth / reference
+        if largest > 0.0:
+            size = min(size, largest)
+        lots = _whole(size / lot, -1)
+        if lots <= 0.0 or lots < lots_min or lots * lot * reference < notional_min:
+            continue
+        rests = _on_grid(reference * (1.0 - stop_loss * way), units, scale, way)
+        if (rests >= reference or rests <= 0.0) if way > 0 else rests <= reference:
+            continue
+        if lots * lot * reference * (1.0 + fee_taker) > cash:
+            continue
+        # The order waits for a candle in which something trades.
+        while i < n and volume[i] <= 0.0:
+            i += 1
+        if i >= n:
+            break
+        quantity = lots * lot
+        if quantity > participation * volume[i]:
+            return TOO_THIN, count, cash, 0.0, 0.0
+        if count + tiers + 3 > room:
+            return TOO_MANY, count, cash, 0.0, 0.0
+        entry = _taken(open_[i], way, quantity, volume[i], bps, units, scale)
+        cost = entry * quantity
+        cash -= cost + cost * fee_taker
+        held = lots
+        at[count], kind[count], price[count], lots_filled[count] = i, ENTRY, open_[i], lots
+        leg[count] = way * (i - decided)
+        cash_after[count] = cash
+        count += 1
+        stop = _on_grid(entry * (1.0 - stop_loss * way), units, scale, way)
+        _tier_lots(lots, entry, way, targets, shares, closes_all, market, prices, sizes)
+        leaving, entered = False, i
+        while i < n and held > 0.0:
+            if i > entered and not leaving:
+                # On to the next candle on which something can happen: nearly all are passed over here.
+                nearest = np.inf * way
+                for k in range(tiers):
+                    if sizes[k] > 0.0:
+                        nearest = min(nearest, prices[k]) if way > 0 else max(nearest, prices[k])
+                if way > 0:
+                    while i < n and low[i] > stop and high[i] < nearest and leave[i] == 0 and side[i] >= 0:
+                        i += 1
+                else:
+                    while i < n and high[i] < stop and low[i] > nearest and leave[i] == 0 and side[i] <= 0:
+                        i += 1
+                if i >= n:
+                    break
+            if volume[i] > 0.0:
+                for phase in range(2):
+                    # First the open, then the range; the candle of the entry opened before its exits were there,
+                    # but they meet its open too, should slippage have carried the entry beyond them.
+                    worst = open_[i] if phase == 0 else (low[i] if way > 0 else high[i])
+                    best = open_[i] if phase == 0 else (high[i] if way > 0 else low[i])
+                    if (worst <= stop) if way > 0 else (worst >= stop):
+                        met = open_[i] if phase == 0 else stop
+                        if held * lot > participation * volume[i]:
+                            return TOO_THIN, count, cash, 0.0, 0.0
+                        out = _taken(met, -way, held * lot, volume[i], bps, units, scale)
+                        value = out * held * lot
+                        cash += (value if way > 0 else 2.0 * cost - value) - value * fee_taker
+                        at[count], kind[count], leg[count], price[count] = i, STOP + IN_RANGE * phase, 0, met
+                        lots_filled[count], cash_after[count] = held, cash
+                        count += 1
+                        held = 0.0
+                        stopped_ns = open_time[i] if phase == 0 else open_time[i] + candle_ns - 1
+                        break
+                    for k in range(tiers):
+                        if sizes[k] <= 0.0:
+                            continue
+                        beyond = best > prices[k] if way > 0 else best < prices[k]
+                        if not (beyond or (optimistic and best == prices[k])):
+                            continue
+                        size = min(sizes[k], held)
+                        if size * lot > participation * volume[i]:
+                            return TOO_THIN, count, cash, 0.0, 0.0
+                        met = open_[i] if phase == 0 else prices[k]
+                        out = _on_grid(met, units, scale, 0)
+                        value, part = out * size * lot, cost * size / held
+                        cash += (value if way > 0 else 2.0 * part - value) - value * fee_maker
+                        cost -= part
+                        held -= size
+                        sizes[k] = 0.0
+                        at[count], kind[count], leg[count], price[count] = i, TARGET + IN_RANGE * phase, k + 1, met
+                        lots_filled[count], cash_after[count] = size, cash
+                        count += 1
+                        if held <= 0.0:
+                            break
+                    if held <= 0.0:
+                        break
+                    if phase == 0 and leaving:
+                        if held * lot > participation * volume[i]:
+                            return TOO_THIN, count, cash, 0.0, 0.0
+                        out = _taken(open_[i], -way, held * lot, volume[i], bps, units, scale)
+                        value = out * held * lot
+                        cash += (value if way > 0 else 2.0 * cost - value) - value * fee_taker
+                        at[count], kind[count], leg[count], price[count] = i, SIGNAL, 0, open_[i]
+                        lots_filled[count], cash_after[count] = held, cash
+                        count += 1
+                        held = 0.0
+                        break
+            if held <= 0.0:
+                break
+            if leave[i] != 0 or side[i] == -way:
+                leaving = True
+            i += 1
+        if held <= 0.0:
+            held, cost = 0.0, 0.0
+    return FOUND, count, cash, held * way, cost

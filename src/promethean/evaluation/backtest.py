@@ -1,0 +1,104 @@
+"""One strategy over recorded candles: compiled where the rules allow it, step by step where they do not."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from decimal import Decimal
+
+import numpy as np
+from msgspec import Struct
+
+from promethean.domain.candles import CandleSeries, FloatArray, IntArray
+from promethean.engine.desk import Desk
+from promethean.evaluation.ledger import Books, equity_curve, keep_books
+from promethean.evaluation.rules import Rules
+from promethean.evaluation.stepped import SteppedBacktest
+from promethean.exchanges.paper.venue import PaperTerms
+from promethean.strategies.arrays import ArrayStrategy, Said
+from promethean.strategies.frame import Frame
+
+
+class Backtest(Struct, frozen=True):
+    """What a backtest came to.
+
+    books:    its fills, parts and trades.
+    equity:   quote units at the close of every candle.
+    orders:   sent to the venue, exits included.  refusals: entries that a control refused.
+    stepped:  why every event went through the engine; None where the compiled loop found the fills.
+    unknown:  at how many candles a condition could not be answered.
+    """
+
+    books: Books
+    equity: FloatArray
+    stepped: str | None
+    unknown: int
+
+
+def backtest(
+    strategy: ArrayStrategy | None,
+    frame: Frame,
+    desk: Callable[[], Desk],
+    terms: PaperTerms,
+    cash: Decimal,
+    *,
+    rules: Rules | None,
+) -> Backtest:
+    """Run one strategy over the candles of a frame.
+
+    strategy: the array strategy; None for one that has a state of its own.
+    desk:     makes the desk for the engine, where its steps are needed.
+    rules:    for the compiled loop; None where limits other than those of research apply.
+    """
+    reason = "a strategy with a state of its own" if strategy is None else None
+    reason = reason or ("limits that the compiled loop does not know" if rules is None else rules.needs_steps())
+    unknown = 0
+    if strategy is not None and rules is not None and reason is None:
+        said = strategy.say(frame)
+        unknown = said.unknown
+        books = compiled_books(rules, said, frame.candles)
+        if books is not None:
+            return Backtest(books, equity_curve(float(cash), books, frame.candles.close), None, unknown)
+        reason = "a candle too thin to fill an order whole"
+    books = SteppedBacktest(desk(), terms, frame.candles, cash).run()
+    return Backtest(books, equity_curve(float(cash), books, frame.candles.close), reason, unknown)
+
+
+def compiled_books(rules: Rules, said: Said, candles: CandleSeries) -> Books | None:
+    """The books of a compiled path; None where a candle was too thin to fill an order whole."""
+    found = find_path(rules, said, candles)
+    if found is None:
+        return None
+    return keep_books(rules, candles, found.at, found.kind, found.leg, found.price)
+
+
+class Path(Struct, frozen=True):
+    """The fills that the compiled loop found, as `trade_path` gives them, and where they left the account."""
+
+    at: IntArray
+    kind: IntArray
+    leg: IntArray
+    price: FloatArray
+    cash_after: FloatArray
+    cash: float
+    held: float
+    cost: float
+
+
+def find_path(rules: Rules, said: Said, candles: CandleSeries, room: int = 16_384) -> Path | None:
+    """Where one account fills.  room: fills to make space for at first.  None where a candle is too thin."""
+    from promethean.evaluation._kernels import TOO_MANY, TOO_THIN, trade_path
+
+    targets, shares = rules.targets()
+    numbers, market = rules.numbers(), rules.market()
+    while True:
+        at, kind, leg = (np.empty(room, np.int64) for _ in range(3))
+        price, lots, cash_after = (np.empty(room) for _ in range(3))
+        status, count, cash, held, cost = trade_path(
+            candles.open_time_ns, candles.open, candles.high, candles.low, candles.close, candles.volume,
+            said.side, said.leave, numbers, market, targets, shares, at, kind, leg, price, lots, cash_after,
+        )  # fmt: skip
+        if status == TOO_THIN:
+            return None
+        if status != TOO_MANY:
+            return Path(at[:count], kind[:count], leg[:count], price[:count], cash_after[:count], cash, held, cost)
+        room *= 4

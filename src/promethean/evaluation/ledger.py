@@ -1,0 +1,200 @@
+"""The books of a backtest: every fill in exact decimal money, by the same functions as in live trading."""
+
+from __future__ import annotations
+
+from decimal import Decimal
+
+import numpy as np
+from msgspec import Struct
+
+from promethean.domain.candles import CandleSeries, FloatArray, IntArray
+from promethean.domain.ids import OrderId
+from promethean.domain.market import Side
+from promethean.domain.money import Money
+from promethean.domain.positions import Fill, Position
+from promethean.engine.desk import Seat
+from promethean.evaluation.rules import ENTRY, IN_RANGE, SIGNAL, STOP, TARGET, Rules
+from promethean.exchanges.paper.pricing import fee_of, taken_price
+from promethean.exchanges.paper.venue import PaperTerms
+from promethean.execution.bracket import protective_legs
+from promethean.risk.sizing import entry_quantity
+
+ZERO = Decimal(0)
+NOBODY = OrderId("")
+END = "end"
+REASONS = {STOP: "stop", TARGET: "target", SIGNAL: "signal"}
+
+
+class Part(Struct, frozen=True):
+    """A part of a position that was closed, as the trade list shows it.
+
+    trade: number of the position, from 1.  entry_price: average, quote units per base unit.  quantity: base units.
+    fees:  quote units, with the part's share of what the position had paid before.  pnl: quote units after fees.
+    """
+
+    trade: int
+    side: Side
+    opened_at_ns: int
+    closed_at_ns: int
+    entry_price: Decimal
+    exit_price: Decimal
+    quantity: Decimal
+    reason: str
+    fees: Decimal
+    pnl: Decimal
+
+
+class Trade(Struct, frozen=True):
+    """A position from flat to flat.  pnl: quote units after fees.  opened, closed: numbers of the candles."""
+
+    side: Side
+    opened: int
+    closed: int
+    notional: Decimal
+    pnl: Decimal
+    fees: Decimal
+    reason: str
+
+
+class Books(Struct, frozen=True):
+    """What an account came to.
+
+    cash:   quote units at the end, everything closed.  fees: quote units.
+    parts:  closed parts, in the order of their closing.  trades: closed positions.
+    at, held, cash_after: candle, base units held (signed) and cash after each fill, for the equity curve.
+    """
+
+    cash: Decimal
+    fees: Decimal
+    parts: list[Part]
+    trades: list[Trade]
+    at: IntArray
+    held: FloatArray
+    cash_after: FloatArray
+
+
+class Bookkeeper:
+    """Books fills, one after the other, of one account at one market.  cash: quote units at the start."""
+
+    def __init__(self, seat: Seat, terms: PaperTerms, candles: CandleSeries, cash: Decimal) -> None:
+        self.seat, self.terms, self.instrument = seat, terms, seat.instrument
+        self.open_time, self.close, self.volume = candles.open_time_ns, candles.close, candles.volume
+        self.slippage_bps = float(terms.slippage_bps)
+        self.cash, self.fees = cash, ZERO
+        self.flat = self.position = Position(self.instrument.id, seat.strategy.id)
+        self.opened = 0
+        self._owed = ZERO  # fees that an open position has paid and that no part carries yet
+        self.parts: list[Part] = []
+        self.trades: list[Trade] = []
+        self.at: list[int] = []
+        self.held: list[float] = []
+        self.cash_after: list[float] = []
+
+    def book(
+        self, at: int, at_ns: int, side: Side, price: Decimal, quantity: Decimal, fee: Decimal, reason: str
+    ) -> None:
+        """One fill at a candle.  reason: why a part is closed; not read for a fill that opens."""
+        before = self.position
+        fill = Fill(
+            NOBODY, "", self.instrument.id, side, price, quantity, Money(fee, self.instrument.quote), False, at_ns
+        )
+        self.position, booking = before.apply(fill)
+        self.cash += booking.cash
+        self.fees += fee
+        self.at.append(at)
+        self.held.append(float(self.position.quantity))
+        self.cash_after.append(float(self.cash))
+        if not before.quantity:
+            self.opened, self._owed = at, fee
+        elif booking.cost < 0:
+            self._close(before, at, at_ns, price, quantity, fee, reason)
+
+    def _close(
+        self, before: Position, at: int, at_ns: int, price: Decimal, quantity: Decimal, fee: Decimal, reason: str
+    ) -> None:
+        entry, held = before.entry_price, abs(before.quantity)
+        gain = (price - entry) * quantity
+        share = self._owed if quantity == held else self._owed * quantity / held
+        self._owed -= share
+        if before.quantity < 0:
+            gain = -gain
+        fees = fee + share
+        self.parts.append(
+            Part(
+                len(self.trades) + 1, before.side, before.opened_at_ns, at_ns, entry, price, quantity, reason, fees,
+                gain - fees,
+            )
+        )  # fmt: skip
+        after = self.position
+        if not after.quantity:
+            profit = after.realised - after.fees
+            self.trades.append(Trade(before.side, self.opened, at, after.entry_notional, profit, after.fees, reason))
+            self.position = self.flat
+
+    def close_at_end(self) -> None:
+        """What is open at the last candle is closed at its close, as an order that takes liquidity."""
+        if not self.position.quantity:
+            return
+        at, position = len(self.open_time) - 1, self.position
+        side, quantity = position.side.opposite, abs(position.quantity)
+        volume = float(self.volume[at])
+        price = taken_price(float(self.close[at]), side, quantity, volume or None, self.slippage_bps, self.instrument)
+        fee = fee_of(price, quantity, self.terms.fee_taker)
+        self.book(at, int(self.open_time[at]) + self.seat.timeframe_ns, side, price, quantity, fee, END)
+
+    def books(self) -> Books:
+        """The books as they stand."""
+        return Books(
+            self.cash, self.fees, self.parts, self.trades,
+            np.array(self.at, np.int64), np.array(self.held), np.array(self.cash_after),
+        )  # fmt: skip
+
+
+def keep_books(
+    rules: Rules, candles: CandleSeries, at: IntArray, kind: IntArray, leg: IntArray, price: FloatArray
+) -> Books:
+    """The books of fills that a compiled path found.
+
+    at, kind, leg, price: as `trade_path` gives them: candle, what it was, its number, price before slippage.
+    """
+    seat, terms, instrument = rules.seat, rules.terms, rules.seat.instrument
+    books = Bookkeeper(seat, terms, candles, rules.cash)
+    sizes: dict[int, Decimal] = {}
+    last_ns = seat.timeframe_ns - 1
+    for place, what, number, met in zip(at.tolist(), kind.tolist(), leg.tolist(), price.tolist(), strict=True):
+        opened_ns = int(books.open_time[place])
+        volume = float(books.volume[place])
+        if what == ENTRY:
+            side, sizes = Side.BUY if number > 0 else Side.SELL, {}
+            reference = instrument.price_from_float(float(books.close[place - abs(number)]))
+            quantity = entry_quantity(seat.sizing, books.cash, reference, instrument)
+            exact, rate = taken_price(met, side, quantity, volume, books.slippage_bps, instrument), terms.fee_taker
+            books.book(place, opened_ns, side, exact, quantity, fee_of(exact, quantity, rate), "")
+            continue
+        position = books.position
+        side = Side.SELL if position.quantity > 0 else Side.BUY
+        at_ns = opened_ns + last_ns if what & IN_RANGE else opened_ns
+        what &= ~IN_RANGE
+        if what == TARGET:
+            if not sizes:
+                legs = protective_legs(position, seat.protection, 0, instrument)
+                sizes = {each.leg: each.quantity for each in legs}
+            quantity, exact, rate = sizes[number], instrument.price_from_float(met), terms.fee_maker
+        else:
+            quantity, rate = abs(position.quantity), terms.fee_taker
+            exact = taken_price(met, side, quantity, volume, books.slippage_bps, instrument)
+        books.book(place, at_ns, side, exact, quantity, fee_of(exact, quantity, rate), REASONS[what])
+    books.close_at_end()
+    return books.books()
+
+
+def equity_curve(cash: float, books: Books, close: FloatArray) -> FloatArray:
+    """Equity at the close of every candle, quote units, shape as `close`: cash and what is held at its price.
+
+    cash: quote units at the start.
+    """
+    lengths = np.diff(np.concatenate(([0], books.at, [len(close)])))
+    curve = np.repeat(np.concatenate(([0.0], books.held)), lengths)
+    curve *= close
+    curve += np.repeat(np.concatenate(([cash], books.cash_after)), lengths)
+    return curve

@@ -1,0 +1,67 @@
+"""What a backtest came to, as people read it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from decimal import Decimal
+from typing import Any
+
+from rich.console import Group, RenderableType
+from rich.text import Text
+
+from promethean.interfaces.terminal.pages import SMALL_SAMPLE, heading, pairs, signed
+from promethean.interfaces.terminal.words import money
+
+
+def page(found: Mapping[str, Any], quote: str) -> RenderableType:
+    """One backtest.  found: the fields of its answer."""
+    start, end = Decimal(found["start_equity"]), Decimal(found["final_equity"])
+    rows: dict[str, RenderableType] = {
+        "Data": f"{found['data']}, {found['candles']:,} candles of {found['timeframe']}, "
+        f"{found['from']} to {found['to']}",
+        "Trades": _trades(found),
+        "Equity": Text.assemble(
+            f"{money(start)} → {money(end)} {quote}  ", signed(end - start, quote), f"  {found['return_pct']:+.2f} %"
+        ),
+        "Buy and hold": f"{found['buy_and_hold_pct']:+.2f} %",
+        "Drawdown": f"{found['max_drawdown_pct']:.2f} %",
+        "Sharpe": _ratio(found, "sharpe"),
+        "Sortino": _ratio(found, "sortino"),
+        "Profit factor": _number(found["profit_factor"]),
+        "Fees": f"{money(Decimal(found['fees']))} {quote}",
+        "In the market": f"{found['exposure_pct']:.1f} % of the time",
+        "Controls": "research: filters, stop side and the file's own limits; every other control is off"
+        if found["limits"] == "research"
+        else "the limits of the account",
+        "Speed": f"{found['candles_per_s'] / 1e6:.2f} million candles a second in {found['seconds']:.3f} s, "
+        + ("compiled" if found["stepped"] is None else f"step by step ({found['stepped']})"),
+    }
+    lines: list[RenderableType] = [heading(f"{found['strategy']} on {found['symbol']}"), pairs(rows)]
+    lines += [Text(f"Note: {remark}.", style="yellow") for remark in found["remarks"]]
+    if found["unknown_conditions"]:
+        unknown = (
+            f"A condition could not be answered at {found['unknown_conditions']:,} candles and counted as not met."
+        )
+        lines.append(Text(unknown, style="dim"))
+    if found["trades"] < SMALL_SAMPLE:
+        lines.append(Text(f"{found['trades']} trades say little: below {SMALL_SAMPLE} chance decides.", style="yellow"))
+    lines.append(Text("Past prices promise nothing.", style="dim"))
+    return Group(*lines)
+
+
+def _trades(found: Mapping[str, Any]) -> str:
+    if not found["trades"]:
+        return "none"
+    rate = found["win_rate_pct"]
+    return f"{found['trades']:,}: {found['wins']:,} won, {found['losses']:,} lost ({rate:.1f} % won)"
+
+
+def _ratio(found: Mapping[str, Any], name: str) -> str:
+    if found[name] is None:
+        return "unknown"
+    doubt = "" if found["reliable"] else ", unreliable: less than 30 days"
+    return f"{found[name]:.2f} a year ({found[f'{name}_raw']:.3f} a day{doubt})"
+
+
+def _number(value: float | None) -> str:
+    return "unknown" if value is None else f"{value:.2f}"

@@ -1,0 +1,148 @@
+"""Strategies that are array functions: what they say at every candle, computed at once (DESIGN section 2).
+
+One definition, three speeds: a backtest reads the arrays, a replay looks its candles up in them, and live trading runs
+the same function over the trailing window of each new candle.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Protocol, TypeAlias, runtime_checkable
+
+import numpy as np
+from msgspec import Struct
+from numpy.typing import NDArray
+
+from promethean.domain.candles import CandleSeries, FloatArray, IntArray
+from promethean.domain.events import CandleClosed, MarketEvent
+from promethean.domain.ids import InstrumentId, StrategyId
+from promethean.domain.market import MarketView
+from promethean.domain.signals import Signal, SignalSource, SignalType
+from promethean.strategies.frame import Frame
+
+FlagArray: TypeAlias = NDArray[np.int8]
+
+
+class Said(Struct, frozen=True):
+    """What a strategy says at the close of every candle.
+
+    side:       int8, shape (n,): +1 BUY, -1 SELL, 0 nothing.
+    leave:      int8, shape (n,): 1 where a position is to be closed.
+    confidence: float64, shape (n,), of whatever is said there.
+    readings:   the values it looked at, by name, for people.
+    unknown:    at how many candles a condition could not be answered.
+    """
+
+    side: FlagArray
+    leave: FlagArray
+    confidence: FloatArray
+    readings: Mapping[str, FloatArray]
+    unknown: int = 0
+
+
+@runtime_checkable
+class ArrayStrategy(Protocol):
+    """A strategy without a state of its own.
+
+    window: trailing candles that decide what it says at the last one.
+    """
+
+    id: StrategyId
+    instrument: InstrumentId
+    timeframe: str
+    window: int
+
+    def say(self, frame: Frame) -> Said:
+        """What it says at every candle of the frame; at a candle nothing that comes after it counts."""
+        ...
+
+    def reason(self, said: Said, at: int) -> str:
+        """Why, in one sentence with the values, at a candle where it says something."""
+        ...
+
+
+class _Speaking:
+    """What recorded and live candles have in common: signals and readings of one candle."""
+
+    def __init__(self, strategy: ArrayStrategy) -> None:
+        self.array_strategy = strategy
+        self.id, self.instrument, self.timeframe = strategy.id, strategy.instrument, strategy.timeframe
+        self.window = strategy.window
+
+    def _signals(self, said: Said, at: int, at_ns: int) -> tuple[Signal, ...]:
+        kinds = [SignalType.CLOSE] if said.leave[at] else []
+        if said.side[at]:
+            kinds.append(SignalType.BUY if said.side[at] > 0 else SignalType.SELL)
+        if not kinds:
+            return ()
+        reason = self.array_strategy.reason(said, at)
+        values = {name: f"{array[at]:.6f}" for name, array in said.readings.items()}
+        confidence = float(said.confidence[at])
+        return tuple(
+            Signal(
+                kind, SignalSource.TECHNICAL, confidence, reason, self.instrument, self.timeframe, at_ns, self.id,
+                values,
+            )
+            for kind in kinds
+        )  # fmt: skip
+
+    def _concerns(self, event: MarketEvent) -> bool:
+        return (
+            isinstance(event, CandleClosed)
+            and event.candle.instrument == self.instrument
+            and event.candle.timeframe == self.timeframe
+        )
+
+
+class Prepared(_Speaking):
+    """An array strategy at the candles of a recording, which are all there from the beginning."""
+
+    def __init__(self, strategy: ArrayStrategy, frame: Frame) -> None:
+        super().__init__(strategy)
+        self._said = strategy.say(frame)
+        self._open_time = frame.candles.open_time_ns
+        self.spoken: IntArray = np.flatnonzero((self._said.side != 0) | (self._said.leave != 0))
+        """Numbers of the candles at which it says something."""
+        self._places = dict(zip(self._open_time[self.spoken].tolist(), self.spoken.tolist(), strict=True))
+
+    def on_event(self, event: MarketEvent, view: MarketView) -> Sequence[Signal]:
+        """The signals of this candle of the recording."""
+        if not self._concerns(event):
+            return ()
+        assert isinstance(event, CandleClosed), "only candles concern it"
+        place = self._places.get(event.candle.open_time_ns)
+        return () if place is None else self._signals(self._said, place, event.candle.close_time_ns)
+
+    def reading(self, view: MarketView) -> Mapping[str, float]:
+        """The values at the newest closed candle."""
+        newest = view.candles(self.instrument, self.timeframe).last_open_time_ns
+        place = int(np.searchsorted(self._open_time, newest, side="right")) - 1
+        return {name: float(array[place]) if place >= 0 else np.nan for name, array in self._said.readings.items()}
+
+
+class Trailing(_Speaking):
+    """An array strategy at live candles: each one is judged from the trailing window that ends with it."""
+
+    def __init__(self, strategy: ArrayStrategy) -> None:
+        super().__init__(strategy)
+        self._known: tuple[CandleSeries, Said] | None = None
+
+    def on_event(self, event: MarketEvent, view: MarketView) -> Sequence[Signal]:
+        """The signals of the candle that has just closed."""
+        if not self._concerns(event):
+            return ()
+        said = self._say(view)
+        return () if said is None else self._signals(said, len(said.side) - 1, event.at_ns)
+
+    def reading(self, view: MarketView) -> Mapping[str, float]:
+        """The values at the newest closed candle."""
+        said = self._say(view)
+        return {} if said is None else {name: float(array[-1]) for name, array in said.readings.items()}
+
+    def _say(self, view: MarketView) -> Said | None:
+        series = view.candles(self.instrument, self.timeframe)
+        if not len(series):
+            return None
+        if self._known is None or self._known[0] is not series:
+            self._known = series, self.array_strategy.say(Frame(series.tail(self.window), self.timeframe))
+        return self._known[1]

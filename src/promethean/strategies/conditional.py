@@ -1,0 +1,195 @@
+"""Strategies written as conditions: indicators, what lets an entry in, what asks for the exit (SPEC 7.7)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from decimal import Decimal
+from typing import Any
+
+import numpy as np
+from msgspec import Struct
+
+from promethean.domain.candles import FloatArray, timeframe_ns
+from promethean.domain.errors import ConfigError
+from promethean.domain.ids import InstrumentId, StrategyId
+from promethean.domain.instants import DAY_NS
+from promethean.domain.market import Side
+from promethean.indicators.catalogue import INDICATORS
+from promethean.strategies.arrays import FlagArray, Said
+from promethean.strategies.conditions.evaluate import met
+from promethean.strategies.conditions.parser import combine
+from promethean.strategies.conditions.scope import Scope
+from promethean.strategies.conditions.tree import Condition, format, reads
+from promethean.strategies.frame import Frame
+
+HOUR_NS = DAY_NS // 24
+COLUMNS = {"PRICE": "close", "OPEN": "open", "HIGH": "high", "LOW": "low", "VOLUME": "volume"}
+SERIES = (*COLUMNS, "HOUR")
+WINDOW_MAX = 4096  # candles; what a live view keeps
+
+
+class Use(Struct, frozen=True):
+    """An indicator as a strategy file uses it.
+
+    alias:      its name in conditions.
+    parameters: by name: a number, or the name of one of the file's parameters.
+    timeframes: the ones it is computed on.
+    """
+
+    name: str
+    alias: str
+    parameters: Mapping[str, Decimal | str]
+    timeframes: tuple[str, ...]
+
+
+class Entry(Struct, frozen=True):
+    """What lets a side in."""
+
+    side: Side
+    mode: str
+    conditions: tuple[str, ...]
+
+
+class Conditions(Struct, frozen=True):
+    """The rules of a condition-driven strategy file, as it writes them."""
+
+    uses: tuple[Use, ...]
+    entries: tuple[Entry, ...]
+    exit_mode: str
+    exits: tuple[str, ...]
+
+
+class ConditionStrategy:
+    """A strategy made of conditions, at one market and with these parameters.
+
+    Raises ConfigError for a condition that does not parse, an unknown indicator, parameter or field, and for values
+    that an indicator refuses.
+    """
+
+    def __init__(
+        self,
+        rules: Conditions,
+        *,
+        id: StrategyId,
+        instrument: InstrumentId,
+        timeframe: str,
+        parameters: Mapping[str, Decimal | bool],
+    ) -> None:
+        self.id, self.instrument, self.timeframe = id, instrument, timeframe
+        self.parameters = {name: float(value) for name, value in parameters.items()}
+        self._uses = rules.uses
+        self._sources = self._find_sources(rules.uses)
+        scope = Scope(frozenset((*SERIES, *self._sources)), frozenset(self.parameters))
+        self._entries = [
+            (entry.side, _within(f"entry ({entry.side})", entry.mode, entry.conditions, scope))
+            for entry in rules.entries
+        ]
+        self._exit = _within("exit", rules.exit_mode, rules.exits, scope) if rules.exits else None
+        conditions = [condition for _, condition in self._entries] + ([self._exit] if self._exit is not None else [])
+        self._read = sorted({name for condition in conditions for name, _ in reads(condition).series})
+        self.window = self._find_window(max(reads(condition).lookback for condition in conditions))
+
+    def say(self, frame: Frame) -> Said:
+        """What it says at every candle of the frame."""
+        length = len(frame)
+        side: FlagArray = np.zeros(length, np.int8)
+        leave: FlagArray = np.zeros(length, np.int8)
+        unknown = 0
+        for which, condition in self._entries:
+            found = self._met(condition, frame)
+            side += found.met.astype(np.int8) * np.int8(which.sign)  # both sides at once: neither
+            unknown += found.unknown
+        if self._exit is not None:
+            found = self._met(self._exit, frame)
+            leave = found.met.astype(np.int8)
+            unknown += found.unknown
+        readings = {name: self._values(name, frame) for name in self._read}
+        return Said(side, leave, np.broadcast_to(np.float64(1.0), length), readings, unknown)
+
+    def reason(self, said: Said, at: int) -> str:
+        """The condition that holds, with the values it read."""
+        if said.leave[at] and self._exit is not None:
+            condition = self._exit
+        else:
+            side = Side.BUY if said.side[at] > 0 else Side.SELL
+            condition = next(condition for which, condition in self._entries if which is side)
+        values = [f"{name} {said.readings[name][at]:.6g}" for name, _ in sorted(reads(condition).series)]
+        values += [f"{name} {self.parameters[name]:.6g}" for name in sorted(reads(condition).parameters)]
+        return f"{format(condition)}: {', '.join(dict.fromkeys(values))}"
+
+    def _met(self, condition: Condition, frame: Frame) -> Any:
+        values = frame.memo.setdefault(("conditions", *self._variant()), {})
+        return met(condition, lambda name: self._values(name, frame), self.parameters, values, length=len(frame))
+
+    def _variant(self) -> tuple[Any, ...]:
+        """What makes the series of the same names differ between two parameter sets."""
+        return tuple(
+            tuple(sorted(self._numbers(use).items())) for use in self._uses
+        )  # one memo for each set of indicator parameters
+
+    def _values(self, name: str, frame: Frame) -> FloatArray:
+        if name in COLUMNS:
+            values: FloatArray = getattr(frame.candles, COLUMNS[name])
+            return values
+        if name == "HOUR":
+            return (frame.candles.open_time_ns % DAY_NS // HOUR_NS).astype(np.float64)
+        use, timeframe, place = self._sources[name]
+        try:
+            return frame.indicator(use.name, self._numbers(use), timeframe)[place]
+        except ValueError as error:
+            raise ConfigError(f"indicator {use.alias}: {error}") from error
+
+    def _numbers(self, use: Use) -> dict[str, Any]:
+        """The parameters of an indicator as its function takes them: whole numbers where its defaults are whole."""
+        defaults = INDICATORS.get(use.name).parameters
+        values: dict[str, Any] = {}
+        for name, given in use.parameters.items():
+            value = self.parameters[given] if isinstance(given, str) else float(given)
+            if isinstance(defaults[name], int) and not isinstance(defaults[name], bool):
+                if value != int(value):
+                    raise ConfigError(f"indicator {use.alias}: {name} is {value:g}; write a whole number")
+                value = int(value)
+            values[name] = value
+        return values
+
+    def _find_sources(self, uses: tuple[Use, ...]) -> dict[str, tuple[Use, str, int]]:
+        """Every name that the indicators give to conditions: what it is, on which timeframe, which output."""
+        sources: dict[str, tuple[Use, str, int]] = {}
+        for use in uses:
+            entry = INDICATORS.get(use.name)
+            for timeframe in use.timeframes:
+                heads = [f"{use.alias}_{timeframe}"] + ([use.alias] if timeframe == self.timeframe else [])
+                for head in heads:
+                    names = [(head, 0)] + [(f"{head}.{field}", place) for place, field in enumerate(entry.outputs)]
+                    for name, place in names:
+                        if name in sources:
+                            raise ConfigError(f"two indicators are called {name}; give one another name with `as`")
+                        sources[name] = use, timeframe, place
+        return sources
+
+    def _find_window(self, lookback: int) -> int:
+        """Primary candles that decide the last answer."""
+        longest = 1
+        for use in self._uses:
+            entry = INDICATORS.get(use.name)
+            if entry.window is None:
+                continue  # it continues from a state; a live view gives it all the candles it keeps
+            numbers = self._numbers(use)
+            declared = {name: value for name, value in numbers.items() if name in _names(entry.window)}
+            for timeframe in use.timeframes:
+                ratio = timeframe_ns(timeframe) // timeframe_ns(self.timeframe)
+                longest = max(longest, (entry.window(**declared) + 1) * ratio)
+        return longest + lookback
+
+
+def _names(window: Any) -> tuple[str, ...]:
+    import inspect
+
+    return tuple(inspect.signature(window).parameters)
+
+
+def _within(place: str, mode: str, texts: tuple[str, ...], scope: Scope) -> Condition:
+    try:
+        return combine(mode, texts, scope)
+    except ConfigError as error:
+        raise ConfigError(f"{place}: {error}") from error

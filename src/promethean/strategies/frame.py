@@ -1,0 +1,111 @@
+"""The candles of one market as a strategy reads them: its own timeframe, larger ones built from it, and indicators."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from promethean.domain.candles import CandleSeries, FloatArray, IntArray, timeframe_ns
+from promethean.domain.instants import DAY_NS
+from promethean.indicators.catalogue import INDICATORS
+
+_MONDAY_NS = 4 * DAY_NS  # the epoch was a Thursday, and weeks begin on Mondays
+_WEEK = "1w"
+
+
+class Frame:
+    """Candles with what was computed of them, computed once however many strategies ask.
+
+    candles:   closed, oldest first.
+    timeframe: of the candles: the primary one.
+    """
+
+    def __init__(self, candles: CandleSeries, timeframe: str) -> None:
+        self.candles = candles
+        self.timeframe = timeframe
+        self.memo: dict[Any, Any] = {}
+        self._length_ns = timeframe_ns(timeframe)
+
+    def __len__(self) -> int:
+        """Number of candles."""
+        return len(self.candles)
+
+    @property
+    def close_time_ns(self) -> IntArray:
+        """int64, shape (n,): when each candle was known."""
+        times: IntArray = self._kept("close_time_ns", lambda: self.candles.open_time_ns + self._length_ns)
+        return times
+
+    def larger(self, timeframe: str) -> CandleSeries:
+        """The closed candles of a larger timeframe, built from these; the candles themselves for their own.
+
+        The first one is left out unless its first candle is there: half a candle is none.
+        """
+        if timeframe == self.timeframe:
+            return self.candles
+        larger: CandleSeries = self._kept(("larger", timeframe), lambda: self._build(timeframe))
+        return larger
+
+    def indicator(self, name: str, parameters: Mapping[str, Any], timeframe: str) -> tuple[FloatArray, ...]:
+        """The outputs of an indicator at every candle: of a larger timeframe, at its last closed candle by then.
+
+        Returns: float64 arrays, shape (n,), the main one first; NaN while not known.
+        Raises:  ConfigError for an unknown indicator, ValueError for parameters it refuses.
+        """
+        key = (name, timeframe, tuple(sorted(parameters.items())))
+        outputs: tuple[FloatArray, ...] = self._kept(key, lambda: self._compute(name, parameters, timeframe))
+        return outputs
+
+    def _compute(self, name: str, parameters: Mapping[str, Any], timeframe: str) -> tuple[FloatArray, ...]:
+        entry = INDICATORS.get(name)
+        candles = self.larger(timeframe)
+        found = entry.function(*(getattr(candles, column) for column in entry.inputs), **parameters)
+        outputs = tuple(found) if isinstance(found, tuple) else (found,)
+        if timeframe == self.timeframe:
+            return outputs
+        place = self._last_closed(timeframe)
+        known = place >= 0
+        return tuple(np.where(known, np.append(values, np.nan)[place], np.nan) for values in outputs)
+
+    def _last_closed(self, timeframe: str) -> IntArray:
+        """At every candle the place of the last closed candle of a larger timeframe; -1 before the first."""
+        ends = self.larger(timeframe).open_time_ns + timeframe_ns(timeframe)
+        places: IntArray = self._kept(
+            ("last closed", timeframe), lambda: np.searchsorted(ends, self.close_time_ns, side="right") - 1
+        )
+        return places
+
+    def _build(self, timeframe: str) -> CandleSeries:
+        candles, length_ns = self.candles, timeframe_ns(timeframe)
+        if length_ns % self._length_ns:
+            raise ValueError(f"candles of {timeframe} cannot be built from those of {self.timeframe}")
+        shift = _MONDAY_NS if timeframe == _WEEK else 0
+        opens = candles.open_time_ns
+        group = (opens - shift) // length_ns
+        starts = np.flatnonzero(np.diff(group, prepend=group[:1] - 1))
+        begins = group[starts] * length_ns + shift
+        if len(starts) and opens[0] != begins[0]:
+            starts, begins = starts[1:], begins[1:]
+        if len(starts) and self.close_time_ns[-1] < begins[-1] + length_ns:
+            stop = int(starts[-1])
+            starts, begins = starts[:-1], begins[:-1]
+        else:
+            stop = len(opens)
+        if not len(starts):
+            return CandleSeries(1)
+        ends = np.append(starts[1:], stop) - 1
+        columns = (
+            candles.open[starts],
+            np.maximum.reduceat(candles.high[:stop], starts),
+            np.minimum.reduceat(candles.low[:stop], starts),
+            candles.close[ends],
+            np.add.reduceat(candles.volume[:stop], starts),
+        )
+        return CandleSeries.from_columns(begins, columns, keep=len(begins))
+
+    def _kept(self, key: Any, make: Any) -> Any:
+        if key not in self.memo:
+            self.memo[key] = make()
+        return self.memo[key]

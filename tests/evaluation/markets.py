@@ -1,0 +1,139 @@
+"""Random markets, rules and array strategies for the tests of backtests."""
+
+from __future__ import annotations
+
+from decimal import Decimal
+from typing import Any
+
+import numpy as np
+from hypothesis import strategies as st
+
+from promethean.domain.candles import CandleSeries
+from promethean.domain.ids import ShortNames, StrategyId
+from promethean.domain.instruments import Instrument, MarketType, instrument_id
+from promethean.domain.orders import OrderType, Protection, Tier
+from promethean.domain.sizing import Sizing
+from promethean.engine.decide import Aggregation
+from promethean.engine.desk import Desk, Seat
+from promethean.evaluation.rules import Rules
+from promethean.exchanges.paper.venue import PaperTerms
+from promethean.risk.check import RESEARCH, Controls
+from promethean.risk.limits import Limits
+from promethean.strategies.arrays import Prepared, Said
+from promethean.strategies.frame import Frame
+
+D = Decimal
+MINUTE_NS = 60 * 10**9
+TIERS: tuple[tuple[tuple[str, str], ...], ...] = (
+    (),
+    (("0.02", "1"),),
+    (("0.01", "0.5"), ("0.03", "0.5")),
+    (("0.002", "0.33"), ("0.004", "0.33"), ("0.006", "0.34")),
+    (("0.003", "0.25"),),
+)
+START_NS = 1_700_000_040 * 10**9
+
+
+class Scripted:
+    """Says what the test says."""
+
+    window = 1
+
+    def __init__(self, instrument: Instrument, side: Any, leave: Any) -> None:
+        self.id, self.instrument, self.timeframe = StrategyId("scripted"), instrument.id, "1m"
+        self.said = Said(
+            np.array(side, np.int8), np.array(leave, np.int8), np.ones(len(side)), {"n": np.arange(float(len(side)))}
+        )
+
+    def say(self, frame: Frame) -> Said:
+        return self.said
+
+    def reason(self, said: Said, at: int) -> str:
+        return f"candle {at}"
+
+
+def market(tick: str, lot: str, *, futures: bool, notional_min: str = "0") -> Instrument:
+    kind = MarketType.FUTURES if futures else MarketType.SPOT
+    identity = instrument_id("binance", "BTC", "USDT", kind)
+    return Instrument(identity, "binance", "BTC", "USDT", kind, D(tick), D(lot), D(lot), D(notional_min))
+
+
+@st.composite
+def paths(draw: st.DrawFn, tick: float, candles: int) -> CandleSeries:
+    """Candles on the tick grid, from calm to wild, with gaps between close and open and candles without volume."""
+    seed = draw(st.integers(0, 2**32 - 1))
+    wild = draw(st.sampled_from([0.0005, 0.002, 0.01]))
+    gaps = draw(st.sampled_from([0.0, 0.3]))
+    silent = draw(st.sampled_from([0.0, 0.05]))
+    random = np.random.default_rng(seed)
+    close = 100 * np.exp(np.cumsum(random.normal(0, wild, candles)))
+    jump = np.where(random.random(candles) < gaps, random.normal(0, 2 * wild, candles), 0.0)
+    opened = np.concatenate(([100.0], close[:-1])) * np.exp(jump)
+    high = np.maximum(opened, close) * np.exp(np.abs(random.normal(0, wild, candles)))
+    low = np.minimum(opened, close) * np.exp(-np.abs(random.normal(0, wild, candles)))
+    grid = [np.maximum(np.round(column / tick), 1) * tick for column in (opened, high, low, close)]
+    places = max(0, round(-np.log10(tick)) + 1)
+    opened, high, low, close = (np.round(column, places) for column in grid)
+    volume = np.where(random.random(candles) < silent, 0.0, np.round(random.lognormal(2, 1, candles) + 0.01, 3))
+    times = START_NS + MINUTE_NS * np.arange(candles, dtype=np.int64)
+    return CandleSeries.from_columns(times, (opened, high, low, close, volume), keep=candles)
+
+
+@st.composite
+def cases(draw: st.DrawFn, candles: int = 120) -> tuple[Seat, Scripted, PaperTerms, CandleSeries, Decimal]:
+    """A market, a strategy that says random things, its exits, its sizes and what it pays."""
+    tick, lot = draw(st.sampled_from([("0.01", "0.001"), ("0.5", "0.01"), ("0.00000001", "0.00000001"), ("0.1", "1")]))
+    futures = draw(st.booleans())
+    instrument = market(tick, lot, futures=futures, notional_min=draw(st.sampled_from(["0", "5", "150"])))
+    series = draw(paths(max(float(tick), 0.01), candles))
+    seed = draw(st.integers(0, 2**32 - 1))
+    random = np.random.default_rng(seed)
+    often = draw(st.sampled_from([0.02, 0.1, 0.5]))
+    side = np.where(random.random(candles) < often, random.choice([1, -1], candles), 0)
+    leave = (random.random(candles) < draw(st.sampled_from([0.0, 0.05, 0.3]))).astype(int)
+    strategy = Scripted(instrument, side, leave)
+    tiers = draw(st.sampled_from(TIERS))
+    protection = Protection(
+        D(draw(st.sampled_from(["0.01", "0.003", "0.05", "0.0001"]))),
+        tuple(Tier(D(target), D(share)) for target, share in tiers),
+    )
+    sizing = draw(
+        st.sampled_from([Sizing(None, D(1000)), Sizing(D("0.1")), Sizing(D("0.9"), None, D("5")), Sizing(None, D(160))])
+    )
+    controls = Controls.of(RESEARCH)
+    seat = Seat(
+        strategy=strategy,  # type: ignore[arg-type]  # made one that listens where it is asked
+        instrument=instrument,
+        timeframe_ns=MINUTE_NS,
+        aggregation=Aggregation.WEIGHTED,
+        threshold=0.0,
+        sizing=sizing,
+        protection=protection,
+        order_type=OrderType.MARKET,
+        slippage_tolerance=D(0),
+        cooldown_ns=draw(st.sampled_from([0, 3])) * MINUTE_NS,
+        can_short=futures,
+        limits=Limits(),
+        attached_exits=True,
+        controls=controls,
+    )
+    terms = PaperTerms(
+        D(draw(st.sampled_from(["0", "0.0002", "0.001"]))),
+        D(draw(st.sampled_from(["0", "0.001", "0.004"]))),
+        D(draw(st.sampled_from(["0", "2", "50"]))),
+        0,
+        D(draw(st.sampled_from(["1000000000", "0.5"]))),
+        draw(st.booleans()),
+    )
+    return seat, strategy, terms, series, D(draw(st.sampled_from(["10000", "1100"])))
+
+
+def desk(seat: Seat, strategy: Scripted, series: CandleSeries) -> Desk:
+    from msgspec.structs import replace
+
+    prepared = Prepared(strategy, Frame(series, "1m"))
+    return Desk((replace(seat, strategy=prepared),), seat.limits, ShortNames(), False)
+
+
+def rules(seat: Seat, terms: PaperTerms, cash: Decimal) -> Rules:
+    return Rules(seat, terms, cash)
