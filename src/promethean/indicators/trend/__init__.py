@@ -1,0 +1,1 @@
+"""Which way prices move, and between which levels."""
