@@ -1,4 +1,4 @@
-"""Compiled loops of the trend family: averages, Supertrend's bands, directional movement."""
+"""Compiled loops of the trend family: averages, Supertrend's bands, directional movement, the highest swing."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import math
 
 import numpy as np
 
-from promethean.domain.candles import FloatArray
+from promethean.domain.candles import FloatArray, IntArray
 from promethean.indicators.compiled import compiled
 
 BLOCK = 512  # outputs summed side by side: they stay in the nearest cache, and the compiler adds several at once
@@ -146,3 +146,32 @@ def directional_movement(
             if place >= 2 * period - 1:
                 adx[place] = strength
     return adx, plus_di, minus_di
+
+
+@compiled
+def highest_swing(values: FloatArray, strength: int, lookback: int) -> IntArray:
+    """Place of the highest swing among the last `lookback` values, the newest of equal ones; -1 without one.
+
+    A swing is above the `strength` values on either side of it, all of them among those `lookback`.
+    """
+    places = np.full(len(values), -1, np.int64)
+    # Swings that are the highest of all since: falling values, so the first one that is recent enough is the answer.
+    queue = np.empty(len(values), np.int64)
+    head = tail = 0
+    for newest in range(2 * strength, len(values)):
+        swing = newest - strength
+        is_swing = True
+        for place in range(swing - strength, newest + 1):
+            if place != swing and not values[place] < values[swing]:
+                is_swing = False
+                break
+        if is_swing:
+            while tail > head and values[queue[tail - 1]] <= values[swing]:
+                tail -= 1
+            queue[tail] = swing
+            tail += 1
+        while tail > head and queue[head] - strength <= newest - lookback:
+            head += 1
+        if tail > head:
+            places[newest] = queue[head]
+    return places
