@@ -1,0 +1,1 @@
+"""What traded, and at which price."""
