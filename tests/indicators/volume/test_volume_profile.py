@@ -37,11 +37,12 @@ def plain_nodes(high: FloatArray, low: FloatArray, volume: FloatArray, bins: int
 
 def plain_area(nodes: list[float], value_area: float) -> tuple[int, int, int]:
     """Fullest, lowest and highest bin."""
-    fullest = nodes.index(max(nodes))
+    fullest = next(node for node, traded in enumerate(nodes) if traded >= max(nodes) * (1 - 1e-12))
     chosen = {fullest}
     while sum(nodes[node] for node in sorted(chosen)) < value_area * sum(nodes) * (1 - 1e-12):
-        neighbours = [node for node in (max(chosen) + 1, min(chosen) - 1) if 0 <= node < len(nodes)]
-        chosen.add(max(neighbours, key=lambda node: nodes[node]))
+        above, below = max(chosen) + 1, min(chosen) - 1
+        up = below < 0 or (above < len(nodes) and nodes[above] >= nodes[below] * (1 - 1e-12))
+        chosen.add(above if up else below)
     return fullest, min(chosen), max(chosen)
 
 
@@ -171,6 +172,13 @@ def test_the_area_is_the_greedy_one_around_the_fullest_bin(seed: int, limit: int
     tolerance = 1e-9 * width + 1e-15 * float(high.max())
     assert values.poc[-1] == pytest.approx(nodes.edges[fullest] + width / 2, abs=tolerance)
     assert values.poc[-1] == nodes.poc
-    if area < 1:  # else rounding decides whether an empty bin at the end is still needed
-        assert values.value_area_low[-1] == pytest.approx(nodes.edges[lowest], abs=tolerance)
-        assert values.value_area_high[-1] == pytest.approx(nodes.edges[highest + 1], abs=tolerance)
+    assert values.value_area_low[-1] == pytest.approx(nodes.edges[lowest], abs=tolerance)
+    assert values.value_area_high[-1] == pytest.approx(nodes.edges[highest + 1], abs=tolerance)
+
+
+def test_equal_bins_are_equal_also_where_binary_fractions_make_them_a_little_different() -> None:
+    # One candle spread over its range; three tenths are six of the twenty bins, from the lowest.
+    for high in np.linspace(1.01, 1.99, 97).tolist():
+        nodes = profile_nodes(np.array([high]), np.array([1.0]), np.array([0.7]), 20, 0.3)
+        assert nodes.poc == pytest.approx(nodes.edges[0] + (high - 1) / 40, rel=1e-12)
+        assert (nodes.value_area_low, nodes.value_area_high) == (nodes.edges[0], nodes.edges[6])

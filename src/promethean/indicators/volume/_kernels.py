@@ -12,6 +12,8 @@ from promethean.indicators.compiled import compiled
 Moments: TypeAlias = tuple[FloatArray, FloatArray, FloatArray]
 """Weight, weighted mean, and the weighted squares of the distance from that mean."""
 
+EXACTNESS = 1e-12  # bins that hold the same volume may differ by this in binary
+
 
 @compiled
 def merge(
@@ -131,13 +133,13 @@ def value_nodes(nodes: FloatArray, value_area: float) -> tuple[int, int, int]:
     fullest, total = 0, 0.0
     for node in range(len(nodes)):
         total += nodes[node]
-        if nodes[node] > nodes[fullest]:
+        if nodes[node] > nodes[fullest] * (1 + EXACTNESS):
             fullest = node
     lowest, highest, inside = fullest, fullest, nodes[fullest]
-    while inside < value_area * total and (lowest > 0 or highest < len(nodes) - 1):
+    while inside < value_area * total * (1 - EXACTNESS) and (lowest > 0 or highest < len(nodes) - 1):
         above = nodes[highest + 1] if highest < len(nodes) - 1 else -1.0
         below = nodes[lowest - 1] if lowest > 0 else -1.0
-        if above >= below:
+        if above >= below * (1 - EXACTNESS):
             highest += 1
             inside += above
         else:
