@@ -157,6 +157,14 @@ def test_the_nearest_block_is_the_one_closest_to_the_close() -> None:
     assert same(arrays(market).bullish_top[21:], [100.75, 100.75, 103.25, 100.75])
 
 
+def test_an_older_block_is_the_nearest_when_the_newer_one_lies_inside_it() -> None:
+    # Candle 22, from 100.1 to 100.6, stays in the upper half of the first block, and is the second.
+    market = after_quiet(DOWN, UP, (100.55, 100.6, 100.1, 100.3), (100.3, 102, 100.3, 101.9))
+    assert [(block.at, block.mitigated) for block in listed(market)] == [(20, False), (22, False)]
+    assert same(arrays(market).bullish_top[-1:], [100.75])
+    assert same(arrays(upside_down(market)).bearish_bottom[-1:], [99.25])
+
+
 def test_the_latest_64_blocks_of_each_side_are_remembered() -> None:
     market = drawn(*[DOWN, UP] * 70, *[(105, 106, 105, 105.5)])
     blocks = [block for block in listed(market) if block.kind == "bullish"]

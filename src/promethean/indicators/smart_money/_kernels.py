@@ -228,8 +228,7 @@ def block_before(
         block -= 1
         if row - block > bars:
             return -1
-    if block == row or not side * (close[block] - open[block]) < 0:
-        return -1
+    # The last opposite candle; where that is `row` itself, or NaN before the first candle, nothing moves away from it.
     for last in range(block + 1, row):
         if moves_away(high, low, close, block, last, side, move):
             return -1  # it was known before
@@ -303,7 +302,7 @@ def scan_blocks(
             nearest = math.inf
             for number in range(max(0, made - BLOCKS_KEPT), made):
                 slot = number % BLOCKS_KEPT
-                if blocks[slot, BLOCK_MITIGATED] >= 0 or blocks[slot, BLOCK_BROKEN] >= 0:
+                if blocks[slot, BLOCK_MITIGATED] >= 0:  # as every broken one is
                     continue
                 near = blocks[slot, BLOCK_TOP] if lane == 0 else blocks[slot, BLOCK_BOTTOM]
                 distance = max(0.0, side * (close[row] - near))
