@@ -1,4 +1,4 @@
-"""One embedded server for the storage tests, a freshly migrated database for each test, and homes of servers."""
+"""One embedded server for the storage tests, a migrated database for each test, homes of servers, and market stores."""
 
 from __future__ import annotations
 
@@ -16,8 +16,12 @@ import asyncpg
 import pytest
 from tests.storage.postgres_processes import open_folder
 
+from promethean.domain.instruments import MarketType
 from promethean.storage import postgres_home, postgres_server
 from promethean.storage.database import Database
+from promethean.storage.market_front import serve
+from promethean.storage.market_store import MarketStore
+from promethean.storage.market_tables import SeriesKey
 from promethean.storage.postgres_server import EmbeddedPostgres, remove_database
 
 T = TypeVar("T")
@@ -146,6 +150,31 @@ def closed_home(folder: Path, state_root: Path) -> Iterator[Path]:
     path.mkdir(mode=0o700)
     yield path
     remove_database(path)
+
+
+@pytest.fixture(scope="module")
+def stores(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, MarketStore]]:
+    """One engine for the module, seen from inside and through HTTP."""
+    home = tmp_path_factory.mktemp("home")
+    inside = MarketStore.open(f"chdb://{home}/market")
+    inside.create_tables()
+    front = serve(inside, home)
+    outside = MarketStore.open(front.address)
+    yield {"chdb": inside, "http": outside}
+    outside.close()
+    front.stop()
+    inside.close()
+
+
+@pytest.fixture(params=["chdb", "http"])
+def store(stores: dict[str, MarketStore], request: pytest.FixtureRequest) -> MarketStore:
+    return stores[request.param]
+
+
+@pytest.fixture
+def key() -> SeriesKey:
+    """A series of this test's own."""
+    return SeriesKey(f"venue{next(_numbers)}", MarketType.SPOT, "BTC/USDT", "1m")
 
 
 def database_name(dsn: str) -> str:

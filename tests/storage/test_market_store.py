@@ -1,27 +1,21 @@
-"""The market store's contract, run against the engine in the process and against its HTTP front, and the import."""
+"""The market store's contract, run against the engine in the process and against its HTTP front."""
 
 from __future__ import annotations
 
 import asyncio
-import itertools
-import json
 import subprocess
 import sys
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.parquet as pq
 import pytest
+from tests.storage.market_rows import MINUTE_NS, NOW_NS, START_NS, columns, rows_of
 
 from promethean.domain.errors import ConfigError, StoreError
 from promethean.domain.instruments import MarketType
-from promethean.storage.candle_files import MarketName
-from promethean.storage.market_front import serve
-from promethean.storage.market_store import ImportReport, MarketStore, import_candles
+from promethean.storage.market_store import MarketStore
 from promethean.storage.market_tables import (
     OHLCV,
     QUARANTINED_ROWS,
@@ -32,45 +26,7 @@ from promethean.storage.market_tables import (
     candle_rows,
 )
 
-MINUTE_NS = 60 * 10**9
-START_NS = 1_747_699_200 * 10**9
-NOW_NS = 1_790_000_000 * 10**9
 VALUES = ("open", "high", "low", "close", "volume")
-numbers = itertools.count()
-
-
-@pytest.fixture(scope="module")
-def stores(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, MarketStore]]:
-    """One engine for the module, seen from inside and through HTTP."""
-    home = tmp_path_factory.mktemp("home")
-    inside = MarketStore.open(f"chdb://{home}/market")
-    inside.create_tables()
-    front = serve(inside, home)
-    outside = MarketStore.open(front.address)
-    yield {"chdb": inside, "http": outside}
-    outside.close()
-    front.stop()
-    inside.close()
-
-
-@pytest.fixture(params=["chdb", "http"])
-def store(stores: dict[str, MarketStore], request: pytest.FixtureRequest) -> MarketStore:
-    return stores[request.param]
-
-
-@pytest.fixture
-def key() -> SeriesKey:
-    """A series of this test's own."""
-    return SeriesKey(f"venue{next(numbers)}", MarketType.SPOT, "BTC/USDT", "1m")
-
-
-def columns(rows: int, price: float = 100.0) -> dict[str, np.ndarray]:
-    close = price + np.arange(rows) / 8
-    return {"open": close, "high": close + 1, "low": close - 1, "close": close, "volume": np.full(rows, 0.1)}
-
-
-def rows_of(key: SeriesKey, count: int, *, first: int = 0, price: float = 100.0, **more: Any) -> pa.Table:
-    return candle_rows(key, START_NS + MINUTE_NS * np.arange(first, first + count), columns(count, price), **more)
 
 
 def outcome(store: MarketStore, rows: pa.Table) -> tuple[int, int, int]:
@@ -248,43 +204,10 @@ def test_a_statement_that_fails_is_a_store_error_without_the_address(store: Mark
 # -- addresses --------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("dsn", ["", "market", "chdb://", "chdb:relative", "ftp://host", "http://", "chdb://host/x"])
-def test_an_address_of_another_form_is_refused(dsn: str) -> None:
-    with pytest.raises(ConfigError, match="MARKET_STORE_URL"):
-        MarketStore.open(dsn)
-
-
-def test_a_server_that_does_not_answer_is_a_set_up_error_without_the_password() -> None:
-    with pytest.raises(ConfigError, match=r"127\.0\.0\.1:9 does not answer") as caught:
-        MarketStore.open("http://user:hunter2@127.0.0.1:9")
-    assert "hunter2" not in str(caught.value)
-
-
 @pytest.mark.parametrize("database", ["", "a.b", "a; DROP", "1st"])
 def test_a_database_name_is_a_plain_name(database: str, tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match=r"clickhouse\.database"):
         MarketStore.open(f"chdb://{tmp_path}/x", database)
-
-
-def test_a_folder_that_cannot_be_made_is_a_set_up_error(tmp_path: Path) -> None:
-    (tmp_path / "file").write_text("")
-    with pytest.raises(ConfigError, match=r"cannot use .*file/market"):
-        MarketStore.open(f"chdb://{tmp_path}/file/market")
-
-
-def test_a_second_process_is_refused_by_the_folder_in_use(stores: dict[str, MarketStore]) -> None:
-    code = """
-import sys
-from promethean.domain.errors import ConfigError
-from promethean.storage.market_store import MarketStore
-try:
-    MarketStore.open(sys.argv[1])
-except ConfigError as error:
-    print(error)
-"""
-    arguments = [sys.executable, "-c", code, f"chdb://{stores['chdb'].engine_path}"]
-    done = subprocess.run(arguments, capture_output=True, text=True, timeout=60, check=True)
-    assert "another process has it open" in done.stdout
 
 
 BATCHES = """
@@ -318,92 +241,3 @@ def test_every_acknowledged_batch_of_a_killed_process_is_there_and_none_is_parti
     rows = int(done.stdout)
     assert rows % 100 == 0
     assert rows >= 100 * len([line for line in acknowledged if line.endswith("\n")])
-
-
-# -- the import -------------------------------------------------------------------------------------------------------
-
-
-def take_in(store: MarketStore, path: Path, market: MarketName | None = None) -> ImportReport:
-    return import_candles(store, path, market=market, progress=lambda _done, _all: None, now_ns=NOW_NS)
-
-
-def candle_file(folder: Path, rows: int, exchange: str, **changed: Any) -> Path:
-    path = folder / f"{exchange}_spot_BTCUSDT_1m_x.parquet"
-    times = (START_NS + MINUTE_NS * np.arange(rows)) // 10**6
-    pq.write_table(pa.table({"timestamp": times, **columns(rows), **changed}), path)
-    return path
-
-
-def test_an_import_shows_progress_and_reports_what_it_did(store: MarketStore, key: SeriesKey, tmp_path: Path) -> None:
-    path = candle_file(tmp_path, 45_000, key.exchange)
-    steps: list[tuple[int, int]] = []
-    report = import_candles(store, path, progress=lambda done, todo: steps.append((done, todo)), now_ns=NOW_NS)
-    assert steps == [(0, 45_000), (20_000, 45_000), (40_000, 45_000), (45_000, 45_000)]
-    assert (report.rows_read, report.imported, report.already_present) == (45_000, 45_000, 0)
-    assert report.series == store.summary(key)
-    assert report.series is not None
-    assert (report.series.rows, report.series.coverage) == (45_000, 1.0)
-
-
-def test_a_second_import_changes_nothing(store: MarketStore, key: SeriesKey, tmp_path: Path) -> None:
-    close = columns(100)["close"].copy()
-    close[[5, 50]] = np.nan
-    path = candle_file(tmp_path, 100, key.exchange, close=close)
-    first = take_in(store, path)
-    quarantined, candles = store.count(QUARANTINED_ROWS), store.candles(key)
-    second = take_in(store, path)
-    assert (first.imported, second.imported, second.already_present) == (98, 0, 98)
-    assert dict(first.quarantined) == dict(second.quarantined) == {"not a number": 2}
-    assert store.count(QUARANTINED_ROWS) == quarantined
-    assert first.series == second.series
-    assert np.array_equal(store.candles(key).close, candles.close)
-
-
-def test_bad_rows_are_in_the_quarantine_with_file_and_place(store: MarketStore, key: SeriesKey, tmp_path: Path) -> None:
-    close = columns(20)["close"].copy()
-    close[5] = -1
-    report = take_in(store, candle_file(tmp_path, 20, key.exchange, close=close))
-    row = next(row for row in store.quarantined() if report.sha256 in row["source"])
-    assert (row["target_table"], row["reason"]) == ("ohlcv", "not positive")
-    payload = json.loads(row["payload"])
-    assert (payload["row"], payload["values"]["close"]) == (6, -1.0)
-
-
-def test_a_file_with_other_prices_for_stored_candles_counts_them_as_rewritten(
-    store: MarketStore, key: SeriesKey, tmp_path: Path
-) -> None:
-    take_in(store, candle_file(tmp_path, 30, key.exchange))
-    volume = np.full(40, 0.1)
-    volume[7] = 0.2
-    report = take_in(store, candle_file(tmp_path, 40, key.exchange, volume=volume))
-    assert (report.imported, report.already_present, dict(report.quarantined)) == (10, 29, {"rewritten": 1})
-    assert store.candles(key).volume[7] == 0.1
-
-
-def test_an_import_that_was_cut_off_is_finished_by_the_next(store: MarketStore, key: SeriesKey, tmp_path: Path) -> None:
-    path = candle_file(tmp_path, 45_000, key.exchange)
-
-    def give_up(done: int, _todo: int) -> None:
-        if done == 20_000:
-            raise KeyboardInterrupt
-
-    with pytest.raises(KeyboardInterrupt):
-        import_candles(store, path, progress=give_up, now_ns=NOW_NS)
-    report = take_in(store, path)
-    assert (report.imported, report.already_present) == (25_000, 20_000)
-
-
-def test_the_market_may_be_given(store: MarketStore, key: SeriesKey, tmp_path: Path) -> None:
-    path = candle_file(tmp_path, 5, "x").rename(tmp_path / "mine.parquet")
-    report = take_in(store, path, MarketName(key.exchange, "ETH", "EUR", MarketType.FUTURES))
-    assert report.series is not None
-    assert report.series.key == SeriesKey(key.exchange, MarketType.FUTURES, "ETH/EUR", "1m")
-
-
-def test_a_real_file_is_imported_whole(stores: dict[str, MarketStore], shared: Path) -> None:
-    report = take_in(stores["chdb"], shared / "data/ohlcv/binance_spot_BTCUSDT_1m_2025-05_2025-07.parquet")
-    assert (report.rows_read, report.imported, dict(report.quarantined)) == (105_120, 105_120, {})
-    assert report.series is not None
-    assert report.series.coverage == 1.0
-    found = stores["http"].last_candles(report.series.key, 500)
-    assert (len(found), found.open_time_ns[-1]) == (500, 1_754_006_340 * 10**9)

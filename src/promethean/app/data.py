@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING
 from promethean.config.tree import Settings
 
 if TYPE_CHECKING:
-    from promethean.storage.market_store import ImportReport, MarketStore, SeriesSummary
+    from promethean.storage.market_import import ImportReport
+    from promethean.storage.market_store import MarketStore, SeriesSummary
 
 
 @contextlib.contextmanager
@@ -48,7 +49,7 @@ def import_candles(
     """
     from promethean.domain.candles import timeframe_ns
     from promethean.storage.candle_files import MarketName
-    from promethean.storage.market_store import import_candles as run_import
+    from promethean.storage.market_import import import_candles as run_import
 
     named = MarketName.parse(market) if market is not None else None
     if timeframe is not None:

@@ -9,27 +9,25 @@ time.  A candle that is stored as closed is never replaced: a rewritten one goes
 from __future__ import annotations
 
 import asyncio
-import ipaddress
 import json
 import re
 import threading
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
-from urllib.parse import unquote, urlsplit
 
 import numpy as np
 from numpy.typing import NDArray
 
 from promethean.domain.candles import FloatArray, IntArray, timeframe_ns
-from promethean.domain.errors import ConfigError, StoreError
+from promethean.domain.errors import ConfigError
 from promethean.domain.instants import NS_PER_MS
 from promethean.domain.instruments import MarketType
 from promethean.storage import quality
-from promethean.storage.candle_files import CandleFile, MarketName, read_candle_file
+from promethean.storage.candle_files import CandleFile
+from promethean.storage.market_address import Address, Connection, translated
 from promethean.storage.market_tables import (
     CREATE,
     OHLCV,
@@ -38,7 +36,6 @@ from promethean.storage.market_tables import (
     Quarantined,
     SeriesKey,
     Ticker,
-    candle_rows,
     quarantined_rows,
     ticker_rows,
 )
@@ -46,12 +43,9 @@ from promethean.storage.quality import Defect
 
 if TYPE_CHECKING:
     import pyarrow
-    from clickhouse_connect.driver.client import Client
 
 VALUES = ("open", "high", "low", "close", "volume")
 READERS = 2
-TIMEOUT_S = 30
-IMPORT_ROWS = 20_000
 
 # Written into each statement: as settings of the call they would cost the in-process client extra statements.
 _READ_SETTINGS = "SETTINGS max_threads = 1, output_format_arrow_string_as_string = 1"
@@ -115,28 +109,6 @@ class Inserted:
     rewritten: int
 
 
-@dataclass(frozen=True, slots=True)
-class ImportReport:
-    """What an import did.
-
-    quarantined: rows by reason; gaps: holes in the file, missing: the candles in them; series: what is stored now.
-    """
-
-    path: Path
-    sha256: str
-    market: MarketName
-    market_type_assumed: bool
-    timeframe: str
-    rows_read: int
-    imported: int
-    already_present: int
-    duplicates: int
-    quarantined: Mapping[str, int]
-    gaps: int
-    missing: int
-    series: SeriesSummary | None
-
-
 class MarketStore:
     """Candles, tickers and quarantined rows.  Safe to use from several threads; close it when done."""
 
@@ -144,8 +116,8 @@ class MarketStore:
         if not _DATABASE.fullmatch(database):
             raise ConfigError(f"clickhouse.database is {database!r}; use letters, digits and underscores")
         self.database = database
-        self._address = _Address.parse(dsn)
-        self._clients: list[_Connection] = []
+        self._address = Address.parse(dsn)
+        self._clients: list[Connection] = []
         self._clients_lock = threading.Lock()
         self._per_thread = threading.local()
         self._write_lock = threading.RLock()
@@ -212,7 +184,7 @@ class MarketStore:
     def insert_rows(self, table: str, rows: pyarrow.Table, *, token: str | None = None) -> None:
         """Append Arrow rows to one of our tables, unchecked.  Raises StoreError."""
         settings = {"insert_deduplication_token": token} if token is not None else None
-        with self._write_lock, _translated(f"cannot store {rows.num_rows} rows in {table}"):
+        with self._write_lock, translated(f"cannot store {rows.num_rows} rows in {table}"):
             self._writer.client.insert_arrow(f"{self.database}.{table}", rows, settings=settings)
 
     def _insert_series(self, key: SeriesKey, rows: pyarrow.Table, source: str, token: str | None) -> Inserted:
@@ -413,80 +385,29 @@ class MarketStore:
 
     # -- connections --------------------------------------------------------------------------------------------------
 
-    def _connect(self) -> _Connection:
+    def _connect(self) -> Connection:
         connection = self._address.connect()
         with self._clients_lock:
             self._clients.append(connection)
         return connection
 
-    def _reader(self) -> _Connection:
+    def _reader(self) -> Connection:
         """The client of this reading thread."""
-        found: _Connection | None = getattr(self._per_thread, "connection", None)
+        found: Connection | None = getattr(self._per_thread, "connection", None)
         if found is None:
             found = self._per_thread.connection = self._connect()
         return found
 
-    def _arrow(self, connection: _Connection, query: str, parameters: dict[str, Any]) -> pyarrow.Table:
+    def _arrow(self, connection: Connection, query: str, parameters: dict[str, Any]) -> pyarrow.Table:
         import pyarrow as pa
 
-        with _translated("cannot read"):
+        with translated("cannot read"):
             content = connection.client.raw_query(query, parameters=parameters, fmt="Arrow")
         return pa.ipc.open_file(content).read_all()
 
     def _command(self, statement: str) -> None:
-        with self._write_lock, _translated("does not carry out a statement"):
+        with self._write_lock, translated("does not carry out a statement"):
             self._writer.client.command(statement)
-
-
-def import_candles(
-    store: MarketStore,
-    path: Path,
-    *,
-    market: MarketName | None = None,
-    timeframe: str | None = None,
-    progress: Callable[[int, int], None],
-    now_ns: int,
-) -> ImportReport:
-    """Read a candle file and store its good rows; what is stored already stays untouched, so it may be repeated.
-
-    progress: called with (rows done, rows to do), first with 0 done.
-    Raises ConfigError as `read_candle_file` does, StoreError when the store fails: then repeat it to finish.
-    """
-    file = read_candle_file(path, market=market, timeframe=timeframe, now_ns=now_ns)
-    key = SeriesKey(file.market.exchange, file.market.market_type, file.market.pair, file.timeframe)
-    source = f"file {path.name} sha256 {file.sha256}"
-    progress(0, len(file))
-    parts = []
-    for start in range(0, len(file), IMPORT_ROWS):
-        rows = _rows_of_file(file, key, slice(start, start + IMPORT_ROWS))
-        parts.append(store.insert_candles(rows, source=source))
-        progress(min(start + IMPORT_ROWS, len(file)), len(file))
-    store.quarantine_file_rows(file, key, source, now_ns)
-    rewritten = sum(part.rewritten for part in parts)
-    quarantined = dict(file.quarantined_by_reason())
-    if rewritten:
-        quarantined[Defect.REWRITTEN.text] = rewritten
-    return ImportReport(
-        path=path,
-        sha256=file.sha256,
-        market=file.market,
-        market_type_assumed=file.market_type_assumed,
-        timeframe=file.timeframe,
-        rows_read=file.rows,
-        imported=sum(part.inserted for part in parts),
-        already_present=sum(part.already_present for part in parts),
-        duplicates=file.duplicates,
-        quarantined=quarantined,
-        gaps=file.gaps,
-        missing=file.missing,
-        series=store.summary(key),
-    )
-
-
-def _rows_of_file(file: CandleFile, key: SeriesKey, rows: slice) -> pyarrow.Table:
-    columns = {name: getattr(file, name)[rows] for name in VALUES}
-    extras = {name: values[rows] for name, values in file.extras.items()}
-    return candle_rows(key, file.open_time_ns[rows], columns, extras=extras)
 
 
 _NEW, _PRESENT, _REWRITTEN = 0, 1, 2
@@ -577,112 +498,3 @@ def _candles(table: pyarrow.Table) -> StoredCandles:
 
 def _ms_up(instant_ns: int) -> int:
     return -(-instant_ns // NS_PER_MS)
-
-
-@contextmanager
-def _translated(what: str) -> Iterator[None]:
-    """Driver errors as StoreError, without the address: it may hold a password."""
-    from clickhouse_connect.driver.exceptions import ClickHouseError
-
-    try:
-        yield
-    except ClickHouseError as error:
-        raise StoreError(f"the market store {what}: {_plain(error)}") from error
-
-
-def _plain(error: Exception) -> str:
-    """The first line of a driver error; web addresses in it may carry a password."""
-    return re.sub(r"https?://\S+", "its address", str(error).partition("\n")[0])[:300]
-
-
-@dataclass(frozen=True, slots=True)
-class _Connection:
-    """A client and, where it has one of its own, its pool of sockets."""
-
-    client: Client
-    pool: Any = None
-
-    def close(self) -> None:
-        self.client.close()
-        if self.pool is not None:
-            self.pool.clear()
-
-
-@dataclass(frozen=True, slots=True)
-class _Address:
-    """Where the store is: a folder for the engine in this process, or a server."""
-
-    path: Path | None
-    options: Mapping[str, Any]
-
-    @classmethod
-    def parse(cls, dsn: str) -> _Address:
-        parts = urlsplit(dsn)
-        if parts.scheme == "chdb" and not parts.netloc and parts.path.startswith("/") and parts.path != "/":
-            return cls(Path(unquote(parts.path)), {})
-        if parts.scheme in ("http", "https") and parts.hostname:
-            return cls(None, _server_options(dsn))
-        shown = f"{parts.scheme}://..." if parts.scheme else "that"
-        raise ConfigError(
-            f"MARKET_STORE_URL cannot be {shown}; use chdb:///absolute/folder, http://HOST:8123 or https://HOST:8443"
-        )
-
-    def connect(self) -> _Connection:
-        """A new client.  Raises ConfigError."""
-        import clickhouse_connect
-        from clickhouse_connect.driver.exceptions import ClickHouseError
-        from clickhouse_connect.driver.httputil import get_pool_manager
-
-        if self.path is not None:
-            self._make_folder(self.path)
-        try:
-            if self.path is not None:
-                return _Connection(clickhouse_connect.get_client(interface="chdb", path=str(self.path)))
-            pool = get_pool_manager()  # our own: no proxy from the environment, and closed with the client
-            return _Connection(clickhouse_connect.get_client(**self.options, pool_mgr=pool), pool)
-        except ClickHouseError as error:
-            raise ConfigError(self._refusal(error)) from error
-
-    @staticmethod
-    def _make_folder(path: Path) -> None:
-        try:
-            path.mkdir(mode=0o700, parents=True, exist_ok=True)
-        except OSError as error:
-            raise ConfigError(f"the market store cannot use {path}: {error.strerror}; choose another folder") from error
-
-    def _refusal(self, error: Exception) -> str:
-        if self.path is None:
-            where = f"{self.options['host']}:{self.options['port']}"
-            return f"the market store at {where} does not answer as ClickHouse: {_plain(error)}; check MARKET_STORE_URL"
-        if "EmbeddedServer" in str(error):
-            return (
-                f"the market store in {self.path} cannot be opened: another process has it open (stop it and try "
-                "again), this process has another store open, or the folder is damaged"
-            )
-        return f"the market store in {self.path} cannot be opened: {_plain(error)}"
-
-
-def _server_options(dsn: str) -> dict[str, Any]:
-    parts = urlsplit(dsn)
-    try:
-        port = parts.port or (8443 if parts.scheme == "https" else 8123)
-    except ValueError:
-        raise ConfigError("MARKET_STORE_URL has a port that is no number from 1 to 65535; correct it") from None
-    return {
-        "interface": parts.scheme,
-        "host": parts.hostname,
-        "port": port,
-        "username": unquote(parts.username) if parts.username else "default",
-        "password": unquote(parts.password) if parts.password else "",
-        "connect_timeout": 10,
-        "send_receive_timeout": TIMEOUT_S,
-        "compress": False if _is_loopback(parts.hostname) else "lz4",
-        "autogenerate_session_id": False,
-    }
-
-
-def _is_loopback(host: str | None) -> bool:
-    try:
-        return host == "localhost" or ipaddress.ip_address(host or "").is_loopback
-    except ValueError:
-        return False

@@ -226,7 +226,7 @@ def audit(checks: Sequence[Any]) -> RenderableType:
 
 
 def imported(report: Any) -> RenderableType:
-    """What an import did.  report: `market_store.ImportReport`."""
+    """What an import did.  report: `market_import.ImportReport`."""
     market = Text(f"{report.market}, {report.timeframe}")
     if report.market_type_assumed:
         market.append("  the name does not say spot or futures, so spot is assumed; --market says it", "yellow")
