@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import resource
 import sys
+import tempfile
 import time
+from collections.abc import Callable, Iterator
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -17,26 +20,23 @@ REFERENCE = "reference_rsi"
 REPEATS = 7
 
 
+SWEPT = ("period=6:24:2", "low=20:40:5", "high=65,75")
+
+
 def bench_backtest(settings: Settings, data: Path | None) -> dict[str, Any]:
     """The reference backtest, warm: the best of a few runs, as everybody measures.
 
     data: one-minute candles; None: a year of the synthetic market, said so in the answer.
     Raises ConfigError for a file that cannot be used.
     """
-    import tempfile
-
-    with tempfile.TemporaryDirectory() as folder:
-        path = data if data is not None else _synthetic(settings, Path(folder) / "synthetic_BTCUSDT_1m.parquet")
-        options = backtesting.BacktestOptions(REFERENCE, str(path), cash=CASH, allow_gaps=True)
+    with _options(settings, data) as options:
         first = backtesting.run_backtest(settings, options)
         bench = first.bench
-        seconds = min(_timed(bench) for _ in range(REPEATS))
-        began = time.perf_counter()
-        backtesting.prepare(settings, options)
-        load_seconds = time.perf_counter() - began
+        seconds = min(_timed(lambda: backtesting.run(bench)) for _ in range(REPEATS))
+        load_seconds = _timed(lambda: backtesting.prepare(settings, options))
     candles = len(bench.candles)
     return {
-        "data": bench.source if data is not None else "synthetic candles, invented by the seeded feed",
+        "data": _named(bench, data),
         "candles": candles,
         "trades": first.metrics.trades,
         "final_equity": str(first.result.books.cash),
@@ -48,9 +48,39 @@ def bench_backtest(settings: Settings, data: Path | None) -> dict[str, Any]:
     }
 
 
-def _timed(bench: backtesting.Bench) -> float:
+def bench_sweep(settings: Settings, data: Path | None) -> dict[str, Any]:
+    """One hundred parameter sets of the reference strategy, warm, as `bench_backtest`."""
+    with _options(settings, data) as options:
+        bench = backtesting.prepare(settings, options)
+        first = backtesting.sweep_outcomes(bench, options, SWEPT)
+        seconds = min(_timed(lambda: backtesting.sweep_outcomes(bench, options, SWEPT)) for _ in range(REPEATS))
+    count = len(first)
+    return {
+        "data": _named(bench, data),
+        "candles": len(bench.candles),
+        "combinations": count,
+        "trades": sum(outcome.trades for outcome in first),
+        "seconds": round(seconds, 6),
+        "seconds_per_combination": round(seconds / count, 6),
+        "candles_per_s": round(count * len(bench.candles) / seconds, 1),
+        "peak_rss_mb": round(peak_rss_mb(), 1),
+    }
+
+
+@contextlib.contextmanager
+def _options(settings: Settings, data: Path | None) -> Iterator[backtesting.BacktestOptions]:
+    with tempfile.TemporaryDirectory() as folder:
+        path = data if data is not None else _synthetic(settings, Path(folder) / "synthetic_BTCUSDT_1m.parquet")
+        yield backtesting.BacktestOptions(REFERENCE, str(path), cash=CASH, allow_gaps=True)
+
+
+def _named(bench: backtesting.Bench, data: Path | None) -> str:
+    return bench.source if data is not None else "synthetic candles, invented from the seed"
+
+
+def _timed(work: Callable[[], object]) -> float:
     began = time.perf_counter()
-    backtesting.run(bench)
+    work()
     return time.perf_counter() - began
 
 

@@ -1,4 +1,4 @@
-"""`backtest`: a strategy over recorded candles."""
+"""`backtest` and `sweep`: strategies over recorded candles."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Annotated
 
 import typer
 
-from promethean.cli.answering import Json, answering, refuse
+from promethean.cli.answering import Json, answering, progress, refuse
 
 commands = typer.Typer()
 
@@ -92,3 +92,36 @@ def amount(text: str, option: str) -> Decimal:
     if not value.is_finite():
         refuse(f"{option} is {text}; write a finite number")
     return value
+
+
+@commands.command()
+def sweep(
+    context: typer.Context,
+    strategy: Strategy,
+    data: Data,
+    param: Annotated[
+        list[str] | None,
+        typer.Option("--param", metavar="NAME=FIRST:LAST:STEP", help="What to vary; or name=a,b,c. Repeatable."),
+    ] = None,
+    since: Since = None,
+    until: Until = None,
+    sets: Set = None,
+    cash: Cash = "10000",
+    top: Annotated[int, typer.Option(min=1, max=1000, help="How many of the best to show.")] = 10,
+    allow_gaps: Gaps = False,
+    as_json: Json = False,
+) -> None:
+    """Try every combination of parameters, and confirm the best."""
+    with answering(context, as_json) as answer:
+        settings = answer.settings()
+        from promethean.app import backtesting
+        from promethean.interfaces.terminal import backtests
+
+        options = backtesting.BacktestOptions(
+            strategy, data, overrides(sets), instant(since, "--from"), instant(until, "--to"), amount(cash, "--cash"),
+            "research", allow_gaps,
+        )  # fmt: skip
+        with progress("Sweep") as done:
+            report = backtesting.run_sweep(settings, options, param or [], done)
+        found = backtesting.sweep_object(report, top)
+        answer.give(found, lambda: backtests.sweep_page(found, report.bench.instrument.quote))

@@ -28,3 +28,21 @@ def bench_backtest(
 
         found = benching.bench_backtest(settings, data)
         answer.give(found, lambda: pages.figures(found))
+
+
+@commands.command("sweep")
+def bench_sweep(
+    context: typer.Context,
+    data: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="One-minute candles; without it a year of invented ones.")
+    ] = None,
+    as_json: Json = False,
+) -> None:
+    """Measure the sweep of 100 parameter sets of the reference strategy."""
+    with answering(context, as_json) as answer:
+        settings = answer.settings()
+        from promethean.app import benching
+        from promethean.interfaces.terminal import pages
+
+        found = benching.bench_sweep(settings, data)
+        answer.give(found, lambda: pages.figures(found))

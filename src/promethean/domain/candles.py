@@ -98,17 +98,22 @@ class CandleSeries:
 
     @classmethod
     def from_columns(cls, open_time_ns: IntArray, columns: Iterable[FloatArray], keep: int = 5000) -> CandleSeries:
-        """A series of the last `keep` rows of whole columns: open, high, low, close, volume in this order."""
-        series = cls(keep)
+        """A series of the last `keep` rows of whole columns: open, high, low, close, volume in this order.
+
+        The arrays are kept, not copied: they may not be written to afterwards.
+        """
         rows = min(keep, len(open_time_ns))
-        store = series._columns
-        store.open_time[:rows] = open_time_ns[len(open_time_ns) - rows :]
-        for target, values in zip((store.open, store.high, store.low, store.close, store.volume), columns, strict=True):
-            target[:rows] = values[len(values) - rows :]
-        store.used = series._stop = rows
-        if rows:
-            series.last_open_time_ns = int(open_time_ns[-1])
-        return series
+        if not rows:
+            return cls(keep)
+        first = len(open_time_ns) - rows
+        # The arrays themselves, full to the brim: what is appended goes on in storage of its own.
+        store = _Columns.__new__(_Columns)
+        store.capacity = store.used = rows
+        store.open_time = open_time_ns[first:]
+        store.open, store.high, store.low, store.close, store.volume = (values[first:] for values in columns)
+        series = cls.__new__(cls)
+        series.keep = keep
+        return series._sharing(store, 0, rows, int(open_time_ns[-1]))
 
     def append(self, candle: Candle) -> CandleSeries:
         """The series with one more candle.  Raises ValueError unless it opens after the last one."""

@@ -15,15 +15,28 @@ from promethean.evaluation.rules import ENTRY, IN_RANGE, SIGNAL, STOP, TARGET
 from promethean.indicators.compiled import compiled
 from promethean.strategies.arrays import FlagArray
 
+WHOLE = 1e6  # a largest share of a candle's volume from which on every order is filled whole
 FOUND, TOO_MANY, TOO_THIN = 0, 1, 2
 """How a path ended: whole; more fills than there was room for; a candle too thin to fill an order whole."""
 
 
 @compiled
+def _nearest(steps: float, up: bool) -> float:
+    """The nearest whole number; halfway, and what a float cannot tell from it, up or down."""
+    lower = math.floor(steps)
+    part = steps - lower
+    if abs(part - 0.5) <= 1e-6 + 1e-15 * abs(steps):
+        return lower + 1.0 if up else lower
+    return lower + 1.0 if part > 0.5 else lower
+
+
+@compiled
 def _whole(steps: float, up: int) -> float:
     """The steps as a whole number, up (1), down (-1) or nearest, half up (0); what a float cannot tell is whole."""
+    if up == 0:
+        return _nearest(steps, True)
     nearest = math.floor(steps + 0.5)
-    if up == 0 or abs(steps - nearest) <= 1e-6 + 1e-15 * abs(steps):
+    if abs(steps - nearest) <= 1e-6 + 1e-15 * abs(steps):
         return nearest
     return math.ceil(steps) if up > 0 else math.floor(steps)
 
@@ -31,13 +44,19 @@ def _whole(steps: float, up: int) -> float:
 @compiled
 def _on_grid(price: float, tick_units: float, tick_scale: float, up: int) -> float:
     """A price on the tick grid, as the float that the decimal number is."""
-    return _whole(price * tick_scale / tick_units, up) * tick_units / tick_scale
+    steps = price * tick_scale
+    if tick_units != 1.0:
+        return _whole(steps / tick_units, up) * tick_units / tick_scale
+    return _whole(steps, up) / tick_scale
 
 
 @compiled
-def _taken(price: float, side: int, quantity: float, volume: float, bps: float, units: float, scale: float) -> float:
+def _taken(
+    price: float, side: int, quantity: float, volume: FloatArray, at: int, bps: float, units: float, scale: float
+) -> float:
+    """The price of an order that takes liquidity; the volume is looked up only where it matters."""
     if bps > 0.0:
-        price *= 1.0 + side * bps / 10_000.0 * math.sqrt(quantity / volume)
+        price *= 1.0 + side * bps / 10_000.0 * math.sqrt(quantity / volume[at])
     return _on_grid(price, units, scale, side)
 
 
@@ -64,7 +83,7 @@ def _tier_lots(
     for k in range(len(targets)):
         raw = entry * (1.0 + targets[k] * side) * scale / units
         # The nearest tick; halfway, the one further from the entry.
-        prices[k] = (math.floor(raw + 0.5) if side > 0 else math.ceil(raw - 0.5)) * units / scale
+        prices[k] = _nearest(raw, side > 0) * units / scale
         size = min(sizes[k] + carried, left)
         if size <= 0.0 or prices[k] <= 0.0 or prices[k] * size * lot < notional_min:
             carried = size
@@ -75,27 +94,98 @@ def _tier_lots(
         left -= size
 
 
+# The three searches below run over every candle, sixteen at a time: nearly always none of them matters.  Unsigned
+# numbers spare the loops the question whether an index is negative.
+
+BLOCK = np.uint64(16)
+ONE = np.uint64(1)
+
+
+@compiled
+def _next_entry(side: FlagArray, leave: FlagArray, start: int, can_short: bool) -> int:
+    """The next candle, from `start` on, at whose close something may be entered; their number when there is none."""
+    i, n = np.uint64(start), np.uint64(len(side))
+    while i < n:
+        while i + BLOCK <= n:
+            found = 0
+            for k in range(BLOCK):
+                found |= side[i + k] != 0
+            if found:
+                break
+            i += BLOCK
+        stop = min(i + BLOCK, n)
+        while i < stop:
+            if side[i] != 0 and leave[i] == 0 and (can_short or side[i] > 0):
+                return int(np.int64(i))
+            i += ONE
+    return len(side)
+
+
+@compiled
+def _next_for_long(
+    low: FloatArray, high: FloatArray, side: FlagArray, leave: FlagArray, start: int, stop: float, target: float
+) -> int:
+    """The next candle, from `start` on, on which a long position may end, or is asked to."""
+    i, n = np.uint64(start), np.uint64(len(low))
+    while i + BLOCK <= n:
+        found = 0
+        for k in range(BLOCK):
+            j = i + k
+            found |= (low[j] <= stop) | (high[j] >= target) | (leave[j] != 0) | (side[j] < 0)
+        if found:
+            break
+        i += BLOCK
+    while i < n:
+        if low[i] <= stop or high[i] >= target or leave[i] != 0 or side[i] < 0:
+            return int(np.int64(i))
+        i += ONE
+    return len(low)
+
+
+@compiled
+def _next_for_short(
+    low: FloatArray, high: FloatArray, side: FlagArray, leave: FlagArray, start: int, stop: float, target: float
+) -> int:
+    """The next candle, from `start` on, on which a short position may end, or is asked to."""
+    i, n = np.uint64(start), np.uint64(len(low))
+    while i + BLOCK <= n:
+        found = 0
+        for k in range(BLOCK):
+            j = i + k
+            found |= (high[j] >= stop) | (low[j] <= target) | (leave[j] != 0) | (side[j] > 0)
+        if found:
+            break
+        i += BLOCK
+    while i < n:
+        if high[i] >= stop or low[i] <= target or leave[i] != 0 or side[i] > 0:
+            return int(np.int64(i))
+        i += ONE
+    return len(low)
+
+
 @compiled
 def trade_path(
     open_time: IntArray, open_: FloatArray, high: FloatArray, low: FloatArray, close: FloatArray, volume: FloatArray,
     side: FlagArray, leave: FlagArray, rules: FloatArray, market: FloatArray, targets: FloatArray, shares: FloatArray,
-    at: IntArray, kind: IntArray, leg: IntArray, price: FloatArray, lots_filled: FloatArray, cash_after: FloatArray,
+    at: IntArray, kind: IntArray, leg: IntArray, price: FloatArray, cash_after: FloatArray,
 ) -> tuple[int, int, float, float, float]:  # fmt: skip
-    """Fills of one account, in order, written into `at`, `kind`, `leg`, `price`, `lots_filled`, `cash_after`.
+    """Fills of one account, in order, written into `at`, `kind`, `leg`, `price`, `cash_after`.
 
     side:   int8, +1 where a BUY is said at the close of a candle, -1 where a SELL is, else 0.  leave: int8, 1: CLOSE.
     rules:  cash, amount (quote units; 0: the share instead), share of equity, largest size, stop loss, fee maker, fee
             taker, slippage in basis points, largest share of a candle's volume, optimistic, can short, cooldown in ns,
-            length of a candle in ns: as `promethean.evaluation.rules.Rules.numbers` gives them.
-    market: lot, smallest size in lots, smallest notional, tick units, tick scale.
+            length of a candle in ns, whether something trades in every candle: what `Rules.numbers` gives.
+    market: lot, smallest size in lots, smallest notional, tick units and scale, lot units and scale.
     leg:    of an entry the candles since its signal, signed by its side; of a target its number; else 0.
     price:  where the fill met the market, before slippage and rounding.
     Returns: status, number of fills, cash at the end, lots held at the end (signed), cost of what is held.
     """
     cash, amount, share, largest, stop_loss = rules[0], rules[1], rules[2], rules[3], rules[4]
     fee_maker, fee_taker, bps, participation = rules[5], rules[6], rules[7], rules[8]
+    thick, heard = participation >= WHOLE, rules[13] > 0.0
     optimistic, can_short, cooldown_ns, candle_ns = rules[9] > 0.0, rules[10] > 0.0, int(rules[11]), int(rules[12])
     lot, lots_min, notional_min, units, scale = market[0], market[1], market[2], market[3], market[4]
+    lot_units, lot_scale = market[5], market[6]
     tiers = len(targets)
     total = 0.0
     for k in range(tiers):
@@ -107,22 +197,20 @@ def trade_path(
     i = 0
     held, cost, way, stop = 0.0, 0.0, 0, 0.0
     while i < n:
-        # Flat: on to the next entry.
-        while i < n and (side[i] == 0 or leave[i] != 0 or (side[i] < 0 and not can_short)):
-            i += 1
+        i = _next_entry(side, leave, i, can_short)
         if i >= n - 1:
             break
         way = int(side[i])
         decided = i
         i += 1
-        if open_time[decided] + candle_ns < stopped_ns + cooldown_ns:
+        if cooldown_ns > 0 and open_time[decided] + candle_ns < stopped_ns + cooldown_ns:
             continue
         reference = _on_grid(close[decided], units, scale, 0)
         worth = amount if amount > 0.0 else max(cash * share, 0.0)
         size = worth / reference
         if largest > 0.0:
             size = min(size, largest)
-        lots = _whole(size / lot, -1)
+        lots = _whole(size * lot_scale / lot_units if lot_units != 1.0 else size * lot_scale, -1)
         if lots <= 0.0 or lots < lots_min or lots * lot * reference < notional_min:
             continue
         rests = _on_grid(reference * (1.0 - stop_loss * way), units, scale, way)
@@ -131,20 +219,20 @@ def trade_path(
         if lots * lot * reference * (1.0 + fee_taker) > cash:
             continue
         # The order waits for a candle in which something trades.
-        while i < n and volume[i] <= 0.0:
+        while not heard and i < n and volume[i] <= 0.0:
             i += 1
         if i >= n:
             break
         quantity = lots * lot
-        if quantity > participation * volume[i]:
+        if not thick and quantity > participation * volume[i]:
             return TOO_THIN, count, cash, 0.0, 0.0
         if count + tiers + 3 > room:
             return TOO_MANY, count, cash, 0.0, 0.0
-        entry = _taken(open_[i], way, quantity, volume[i], bps, units, scale)
+        entry = _taken(open_[i], way, quantity, volume, i, bps, units, scale)
         cost = entry * quantity
         cash -= cost + cost * fee_taker
         held = lots
-        at[count], kind[count], price[count], lots_filled[count] = i, ENTRY, open_[i], lots
+        at[count], kind[count], price[count] = i, ENTRY, open_[i]
         leg[count] = way * (i - decided)
         cash_after[count] = cash
         count += 1
@@ -159,14 +247,12 @@ def trade_path(
                     if sizes[k] > 0.0:
                         nearest = min(nearest, prices[k]) if way > 0 else max(nearest, prices[k])
                 if way > 0:
-                    while i < n and low[i] > stop and high[i] < nearest and leave[i] == 0 and side[i] >= 0:
-                        i += 1
+                    i = _next_for_long(low, high, side, leave, i, stop, nearest)
                 else:
-                    while i < n and high[i] < stop and low[i] > nearest and leave[i] == 0 and side[i] <= 0:
-                        i += 1
+                    i = _next_for_short(low, high, side, leave, i, stop, nearest)
                 if i >= n:
                     break
-            if volume[i] > 0.0:
+            if heard or volume[i] > 0.0:
                 for phase in range(2):
                     # First the open, then the range; the candle of the entry opened before its exits were there,
                     # but they meet its open too, should slippage have carried the entry beyond them.
@@ -174,16 +260,17 @@ def trade_path(
                     best = open_[i] if phase == 0 else (high[i] if way > 0 else low[i])
                     if (worst <= stop) if way > 0 else (worst >= stop):
                         met = open_[i] if phase == 0 else stop
-                        if held * lot > participation * volume[i]:
+                        if not thick and held * lot > participation * volume[i]:
                             return TOO_THIN, count, cash, 0.0, 0.0
-                        out = _taken(met, -way, held * lot, volume[i], bps, units, scale)
+                        out = _taken(met, -way, held * lot, volume, i, bps, units, scale)
                         value = out * held * lot
                         cash += (value if way > 0 else 2.0 * cost - value) - value * fee_taker
                         at[count], kind[count], leg[count], price[count] = i, STOP + IN_RANGE * phase, 0, met
-                        lots_filled[count], cash_after[count] = held, cash
+                        cash_after[count] = cash
                         count += 1
                         held = 0.0
-                        stopped_ns = open_time[i] if phase == 0 else open_time[i] + candle_ns - 1
+                        if cooldown_ns > 0:
+                            stopped_ns = open_time[i] if phase == 0 else open_time[i] + candle_ns - 1
                         break
                     for k in range(tiers):
                         if sizes[k] <= 0.0:
@@ -192,7 +279,7 @@ def trade_path(
                         if not (beyond or (optimistic and best == prices[k])):
                             continue
                         size = min(sizes[k], held)
-                        if size * lot > participation * volume[i]:
+                        if not thick and size * lot > participation * volume[i]:
                             return TOO_THIN, count, cash, 0.0, 0.0
                         met = open_[i] if phase == 0 else prices[k]
                         out = _on_grid(met, units, scale, 0)
@@ -202,20 +289,20 @@ def trade_path(
                         held -= size
                         sizes[k] = 0.0
                         at[count], kind[count], leg[count], price[count] = i, TARGET + IN_RANGE * phase, k + 1, met
-                        lots_filled[count], cash_after[count] = size, cash
+                        cash_after[count] = cash
                         count += 1
                         if held <= 0.0:
                             break
                     if held <= 0.0:
                         break
                     if phase == 0 and leaving:
-                        if held * lot > participation * volume[i]:
+                        if not thick and held * lot > participation * volume[i]:
                             return TOO_THIN, count, cash, 0.0, 0.0
-                        out = _taken(open_[i], -way, held * lot, volume[i], bps, units, scale)
+                        out = _taken(open_[i], -way, held * lot, volume, i, bps, units, scale)
                         value = out * held * lot
                         cash += (value if way > 0 else 2.0 * cost - value) - value * fee_taker
                         at[count], kind[count], leg[count], price[count] = i, SIGNAL, 0, open_[i]
-                        lots_filled[count], cash_after[count] = held, cash
+                        cash_after[count] = cash
                         count += 1
                         held = 0.0
                         break

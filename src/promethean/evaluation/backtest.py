@@ -84,18 +84,24 @@ class Path(Struct, frozen=True):
     cost: float
 
 
-def find_path(rules: Rules, said: Said, candles: CandleSeries, room: int = 16_384) -> Path | None:
-    """Where one account fills.  room: fills to make space for at first.  None where a candle is too thin."""
+def find_path(
+    rules: Rules, said: Said, candles: CandleSeries, *, heard: bool | None = None, room: int = 65_536
+) -> Path | None:
+    """Where one account fills; None where a candle is too thin to fill an order whole.
+
+    heard: whether something trades in every candle; None: look.  room: fills to make space for at first.
+    """
     from promethean.evaluation._kernels import TOO_MANY, TOO_THIN, trade_path
 
     targets, shares = rules.targets()
-    numbers, market = rules.numbers(), rules.market()
+    numbers = rules.numbers(heard=bool((candles.volume > 0).all()) if heard is None else heard)
+    market = rules.market()
     while True:
         at, kind, leg = (np.empty(room, np.int64) for _ in range(3))
-        price, lots, cash_after = (np.empty(room) for _ in range(3))
+        price, cash_after = np.empty(room), np.empty(room)
         status, count, cash, held, cost = trade_path(
             candles.open_time_ns, candles.open, candles.high, candles.low, candles.close, candles.volume,
-            said.side, said.leave, numbers, market, targets, shares, at, kind, leg, price, lots, cash_after,
+            said.side, said.leave, numbers, market, targets, shares, at, kind, leg, price, cash_after,
         )  # fmt: skip
         if status == TOO_THIN:
             return None

@@ -34,8 +34,8 @@ class Rules(Struct, frozen=True):
         """The market that is traded."""
         return self.seat.instrument
 
-    def numbers(self) -> FloatArray:
-        """The rules as the compiled loop takes them."""
+    def numbers(self, *, heard: bool) -> FloatArray:
+        """The rules as the compiled loop takes them.  heard: whether something trades in every candle."""
         seat, terms, sizing = self.seat, self.terms, self.seat.sizing
         return np.array(
             [
@@ -52,6 +52,7 @@ class Rules(Struct, frozen=True):
                 seat.can_short,
                 seat.cooldown_ns,
                 seat.timeframe_ns,
+                heard,
             ],
             np.float64,
         )
@@ -61,7 +62,10 @@ class Rules(Struct, frozen=True):
         instrument = self.instrument
         units, scale = as_fraction(instrument.price_increment)
         lots_min = instrument.quantity_min / instrument.quantity_increment
-        return np.array([instrument.quantity_increment, lots_min, instrument.notional_min, units, scale], np.float64)
+        lot = as_fraction(instrument.quantity_increment)
+        return np.array(
+            [instrument.quantity_increment, lots_min, instrument.notional_min, units, scale, *lot], np.float64
+        )
 
     def targets(self) -> tuple[FloatArray, FloatArray]:
         """Targets and shares of the take-profit tiers, fractions."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import inspect
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
+from functools import cache
 from typing import Any, ParamSpec, TypeAlias, TypeVar, get_type_hints
 
 import numpy as np
@@ -64,7 +65,13 @@ class Indicator:
         return tuple(getattr(given, "_fields", ()))
 
     def _parameters(self) -> Iterable[tuple[str, inspect.Parameter]]:
-        return inspect.signature(self.function).parameters.items()
+        return _signature(self.function).parameters.items()
+
+
+@cache
+def _signature(function: Callable[..., Any]) -> inspect.Signature:
+    """Read once: a sweep asks for it by the thousand."""
+    return inspect.signature(function)
 
 
 INDICATORS: Registry[Indicator] = Registry("indicator")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from copy import copy
 from decimal import Decimal
 from typing import Any
 
@@ -16,10 +17,10 @@ from promethean.domain.instants import DAY_NS
 from promethean.domain.market import Side
 from promethean.indicators.catalogue import INDICATORS
 from promethean.strategies.arrays import FlagArray, Said
-from promethean.strategies.conditions.evaluate import met
+from promethean.strategies.conditions.evaluate import Met, met
 from promethean.strategies.conditions.parser import combine
 from promethean.strategies.conditions.scope import Scope
-from promethean.strategies.conditions.tree import Condition, format, reads
+from promethean.strategies.conditions.tree import Comparison, Condition, Cross, format, reads
 from promethean.strategies.frame import Frame
 
 HOUR_NS = DAY_NS // 24
@@ -89,6 +90,12 @@ class ConditionStrategy:
         self._read = sorted({name for condition in conditions for name, _ in reads(condition).series})
         self.window = self._find_window(max(reads(condition).lookback for condition in conditions))
 
+    def at(self, parameters: Mapping[str, Decimal | bool]) -> ConditionStrategy:
+        """The same conditions with other values of their parameters: what a sweep makes by the hundred."""
+        other = copy(self)
+        other.parameters = {name: float(value) for name, value in parameters.items()}
+        return other
+
     def say(self, frame: Frame) -> Said:
         """What it says at every candle of the frame."""
         length = len(frame)
@@ -97,11 +104,15 @@ class ConditionStrategy:
         unknown = 0
         for which, condition in self._entries:
             found = self._met(condition, frame)
-            side += found.met.astype(np.int8) * np.int8(which.sign)  # both sides at once: neither
+            said = found.met.view(np.int8)
+            if len(self._entries) == 1 and which is Side.BUY:
+                side = said
+            else:
+                side = side + said if which is Side.BUY else side - said  # both at once: neither
             unknown += found.unknown
         if self._exit is not None:
             found = self._met(self._exit, frame)
-            leave = found.met.astype(np.int8)
+            leave = found.met.view(np.int8)
             unknown += found.unknown
         readings = {name: self._values(name, frame) for name in self._read}
         return Said(side, leave, np.broadcast_to(np.float64(1.0), length), readings, unknown)
@@ -117,15 +128,24 @@ class ConditionStrategy:
         values += [f"{name} {self.parameters[name]:.6g}" for name in sorted(reads(condition).parameters)]
         return f"{format(condition)}: {', '.join(dict.fromkeys(values))}"
 
-    def _met(self, condition: Condition, frame: Frame) -> Any:
-        values = frame.memo.setdefault(("conditions", *self._variant()), {})
-        return met(condition, lambda name: self._values(name, frame), self.parameters, values, length=len(frame))
+    def _met(self, condition: Condition, frame: Frame) -> Met:
+        """Where a condition is met; kept, because a sweep asks the same again with other parameters elsewhere."""
+        read = tuple(self.parameters[name] for name in sorted(reads(condition).parameters))
+        variant = self._variant()
+        key = ("met", format(condition), read, variant)
+        if key not in frame.memo:
+            # A single comparison or cross is kept whole; keeping its parts as well would be keeping it twice.
+            is_single = isinstance(condition, Comparison | Cross)
+            parts = None if is_single else frame.memo.setdefault(("conditions", variant), {})
+            frame.memo[key] = met(
+                condition, lambda name: self._values(name, frame), self.parameters, parts, length=len(frame)
+            )
+        found: Met = frame.memo[key]
+        return found
 
     def _variant(self) -> tuple[Any, ...]:
-        """What makes the series of the same names differ between two parameter sets."""
-        return tuple(
-            tuple(sorted(self._numbers(use).items())) for use in self._uses
-        )  # one memo for each set of indicator parameters
+        """What makes series of the same names differ between two parameter sets: the numbers of the indicators."""
+        return tuple(tuple(self._numbers(use).items()) for use in self._uses)
 
     def _values(self, name: str, frame: Frame) -> FloatArray:
         if name in COLUMNS:

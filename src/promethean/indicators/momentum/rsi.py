@@ -2,16 +2,11 @@
 
 from __future__ import annotations
 
-from typing import TypeAlias
-
 import numpy as np
-from numpy.typing import NDArray
 
 from promethean.domain.candles import FloatArray
 from promethean.indicators.catalogue import indicator
-
-BoolArray: TypeAlias = NDArray[np.bool_]
-
+from promethean.indicators.ta_lib import ta_lib
 
 STILL_PERIODS = 10  # after so many periods without one change there is no strength to speak of
 
@@ -45,18 +40,23 @@ def rsi(close: FloatArray, period: int = 14) -> FloatArray:
         # TA-Lib starts at 2.  With one candle in the average, U or D is the last change itself.
         change = np.diff(close, prepend=np.nan)
         return np.where(change > 0, 100.0, np.where(change < 0, 0.0, np.nan))
-    import talib  # brings pandas along: a second that only those wait who compute whole arrays
-
-    values: FloatArray = talib.RSI(close, period)
-    changed = close[1:] != close[:-1]
-    longest = STILL_PERIODS * period
-    if len(changed) - np.count_nonzero(changed) > longest or not changed[:period].any():
-        values[1:][_still(changed, longest)] = np.nan  # TA-Lib says 0 where nothing ever moved: oversold
+    values: FloatArray = ta_lib().RSI(close, period)
+    for first, stop in _still(close, STILL_PERIODS * period):
+        values[first:stop] = np.nan  # TA-Lib says 0 where nothing ever moved: oversold
     return values
 
 
-def _still(changed: BoolArray, longest: int) -> BoolArray:
-    """Where the last change lies more than `longest` places back, or never came."""
-    places = np.arange(len(changed))
-    last = np.maximum.accumulate(np.where(changed, places, -longest - 1))
-    return places - last > longest
+def _still(close: FloatArray, longest: int) -> list[tuple[int, int]]:
+    """From which candle to which the last change lies more than `longest` candles back, or has never come."""
+    same = np.flatnonzero(close[1:] == close[:-1]) + 1  # few, so that looking for long runs of them costs nothing
+    if not len(same):
+        return []
+    breaks = np.flatnonzero(np.diff(same) > 1) + 1
+    firsts, lasts = same[np.concatenate(([0], breaks))], same[np.append(breaks, len(same)) - 1]
+    runs = zip(firsts.tolist(), lasts.tolist(), strict=True)
+    # A run at the beginning has no change before it: all of it is still.
+    return [
+        (0 if first == 1 else first + longest, last + 1)
+        for first, last in runs
+        if first == 1 or last - first >= longest
+    ]

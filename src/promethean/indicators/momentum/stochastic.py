@@ -8,6 +8,7 @@ import numpy as np
 
 from promethean.domain.candles import FloatArray
 from promethean.indicators.catalogue import indicator
+from promethean.indicators.ta_lib import ta_lib
 from promethean.indicators.trend.sma import sma
 
 
@@ -44,9 +45,7 @@ def stochastic(
             raise ValueError(f"{name} of a stochastic oscillator is at least 1, not {candles}")
     highest, lowest = high, low
     if k > 1:  # TA-Lib starts at 2
-        import talib
-
-        highest, lowest = talib.MAX(high, k), talib.MIN(low, k)
+        highest, lowest = ta_lib().MAX(high, k), ta_lib().MIN(low, k)
     span = highest - lowest
     place = np.full(len(close), np.nan)
     np.divide(close - lowest, span, out=place, where=span > 0)

@@ -8,6 +8,7 @@ import numpy as np
 
 from promethean.domain.candles import FloatArray
 from promethean.indicators.catalogue import indicator
+from promethean.indicators.ta_lib import ta_lib
 
 
 class Ichimoku(NamedTuple):
@@ -68,9 +69,7 @@ def _middle(high: FloatArray, low: FloatArray, period: int) -> FloatArray:
     """Middle of the range of the last `period` candles."""
     if period == 1:  # TA-Lib starts at 2
         return (high + low) / 2
-    import talib
-
-    middle: FloatArray = talib.MIDPRICE(high, low, period)
+    middle: FloatArray = ta_lib().MIDPRICE(high, low, period)
     return middle
 
 

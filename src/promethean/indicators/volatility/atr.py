@@ -6,6 +6,7 @@ from typing import NamedTuple
 
 from promethean.domain.candles import FloatArray
 from promethean.indicators.catalogue import indicator
+from promethean.indicators.ta_lib import ta_lib
 
 
 class Atr(NamedTuple):
@@ -40,7 +41,5 @@ def atr(high: FloatArray, low: FloatArray, close: FloatArray, period: int = 14) 
     """
     if period < 1:
         raise ValueError(f"the period of an ATR is at least 1, not {period}")
-    import talib
-
-    value: FloatArray = talib.ATR(high, low, close, period)
+    value: FloatArray = ta_lib().ATR(high, low, close, period)
     return Atr(value, value / close)

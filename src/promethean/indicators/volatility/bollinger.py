@@ -9,6 +9,7 @@ import numpy as np
 
 from promethean.domain.candles import FloatArray
 from promethean.indicators.catalogue import indicator
+from promethean.indicators.ta_lib import ta_lib
 from promethean.indicators.trend.sma import sma
 
 SQUEEZE_CANDLES = 120  # the width is squeezed when it is the lowest of so many
@@ -53,8 +54,6 @@ def bollinger(close: FloatArray, period: int = 20, deviations: float = 2.0) -> B
         raise ValueError(f"the period of Bollinger bands is at least 1, not {period}")
     if not 0 < deviations < math.inf:
         raise ValueError(f"the deviations of Bollinger bands are above 0, not {deviations}")
-    import talib
-
     from promethean.indicators.volatility._kernels import sliding_deviation
 
     middle = sma(close, period)
@@ -62,6 +61,6 @@ def bollinger(close: FloatArray, period: int = 20, deviations: float = 2.0) -> B
     width = 2 * reach / middle
     percent_b = np.full(len(close), np.nan)
     np.divide(close - middle, 2 * reach, out=percent_b, where=reach > 0)
-    lowest: FloatArray = talib.MIN(width, SQUEEZE_CANDLES)
+    lowest: FloatArray = ta_lib().MIN(width, SQUEEZE_CANDLES)
     squeeze = np.where(np.isnan(lowest), np.nan, width <= lowest)
     return Bollinger(middle, middle + reach, middle - reach, width, percent_b + 0.5, squeeze)

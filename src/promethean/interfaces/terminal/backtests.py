@@ -7,6 +7,7 @@ from decimal import Decimal
 from typing import Any
 
 from rich.console import Group, RenderableType
+from rich.table import Table
 from rich.text import Text
 
 from promethean.interfaces.terminal.pages import SMALL_SAMPLE, heading, pairs, signed
@@ -46,6 +47,37 @@ def page(found: Mapping[str, Any], quote: str) -> RenderableType:
     if found["trades"] < SMALL_SAMPLE:
         lines.append(Text(f"{found['trades']} trades say little: below {SMALL_SAMPLE} chance decides.", style="yellow"))
     lines.append(Text("Past prices promise nothing.", style="dim"))
+    return Group(*lines)
+
+
+def sweep_page(found: Mapping[str, Any], quote: str) -> RenderableType:
+    """The best of a sweep.  found: the fields of its answer."""
+    rows: dict[str, RenderableType] = {
+        "Data": f"{found['data']}, {found['candles']:,} candles",
+        "Combinations": f"{found['combinations']:,} in {found['seconds']:.2f} s, "
+        f"{found['candles_per_s'] / 1e6:.0f} million candles a second",
+    }
+    table = Table(box=None, padding=(0, 2), header_style="dim")
+    for column in ("Parameters", f"Equity, {quote}", "Return", "Trades", "Won"):
+        table.add_column(column, justify="left" if column == "Parameters" else "right")
+    for one in found["top"]:
+        share = f"{100 * one['wins'] / one['trades']:.0f} %" if one["trades"] else "-"
+        parameters = ", ".join(f"{name}={value}" for name, value in one["parameters"].items())
+        table.add_row(
+            parameters, money(Decimal(one["final_equity"])), f"{one['return_pct']:+.2f} %", f"{one['trades']:,}", share
+        )
+    lines: list[RenderableType] = [heading(f"{found['strategy']} on {found['symbol']}"), pairs(rows), Text(), table]
+    lines += [Text(f"Note: {remark}.", style="yellow") for remark in found["remarks"]]
+    confirmed = found["confirmed"]
+    if confirmed is not None:
+        equity = money(Decimal(confirmed["final_equity"]))
+        words = f"The best, step by step: {confirmed['trades']:,} trades, {equity} {quote}"
+        agrees = confirmed["agrees"]
+        lines.append(
+            Text(words + ("." if agrees else "; the sweep says otherwise."), style="green" if agrees else "red")
+        )
+    warning = f"The best of {found['combinations']:,} is partly luck: try it on candles that this search has not seen."
+    lines.append(Text(warning, style="yellow"))
     return Group(*lines)
 
 

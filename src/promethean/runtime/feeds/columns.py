@@ -85,6 +85,7 @@ def check_speed(speed: float | None) -> None:
 
 
 DECIMALS_MAX = 8
+_CHUNK = 65_536
 USD_COINS = frozenset({"USDT", "USDC", "FDUSD", "BUSD", "TUSD", "USD"})
 NOTIONAL_MIN_USD = Decimal(5)
 
@@ -96,7 +97,6 @@ def recorded_instrument(
 
     A recording does not carry the venue's filters; the same recording always gives the same instrument.
     """
-    prices = np.concatenate([columns.open, columns.high, columns.low, columns.close])
     lot = quantum(_decimals(columns.volume))
     return Instrument(
         instrument_id(exchange, base, quote, market_type),
@@ -104,18 +104,24 @@ def recorded_instrument(
         base,
         quote,
         market_type,
-        price_increment=quantum(_decimals(prices)),
+        price_increment=quantum(_decimals(columns.open, columns.high, columns.low, columns.close)),
         quantity_increment=lot,
         quantity_min=lot,
         notional_min=NOTIONAL_MIN_USD if quote in USD_COINS else Decimal(0),
     )
 
 
-def _decimals(values: FloatArray) -> int:
+def _decimals(*columns: FloatArray) -> int:
     """The fewest decimal places that write every value, at most eight."""
-    for places in range(DECIMALS_MAX):
-        scaled = values * 10.0**places
-        # A double holds 15 digits; what is further from a whole number than that is a digit of the value.
-        if np.all(np.abs(scaled - np.rint(scaled)) <= 1e-6 + np.abs(scaled) * 1e-13):
-            return places
-    return DECIMALS_MAX
+    places = 0
+    for values in columns:
+        for start in range(0, len(values), _CHUNK):  # piece by piece: a year of minutes is not copied four times
+            while places < DECIMALS_MAX and not _fit(values[start : start + _CHUNK], places):
+                places += 1
+    return places
+
+
+def _fit(values: FloatArray, places: int) -> bool:
+    scaled = values * 10.0**places
+    # A double holds 15 digits; what is further from a whole number than that is a digit of the value.
+    return bool(np.all(np.abs(scaled - np.rint(scaled)) <= 1e-6 + np.abs(scaled) * 1e-13))
