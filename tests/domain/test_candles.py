@@ -180,11 +180,14 @@ def test_whole_columns_give_the_series_that_appending_gives(count: int, held: in
             series.append(candle(count - 1))
 
 
-def test_a_series_from_columns_is_a_copy() -> None:
+def test_a_series_keeps_the_columns_it_is_made_of_and_appends_elsewhere() -> None:
     times, columns = columns_of(range(3))
     series = CandleSeries.from_columns(times, columns)
-    columns[3][:] = 0.0
+    assert all(np.shares_memory(kept, given) for kept, given in zip(series.columns().values(), columns, strict=True))
+    longer = series.append(candle(3))
     assert list(series) == [row(0), row(1), row(2)]
+    assert list(longer) == [row(0), row(1), row(2), row(3)]
+    assert columns[3].tolist() == [row(number)[4] for number in range(3)]
 
 
 def test_columns_are_float64_by_name_and_cannot_be_written() -> None:
