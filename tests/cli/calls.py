@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import os
 import subprocess
@@ -12,12 +13,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import asyncpg
 from typer.testing import CliRunner
 
 from promethean.app import asking
 from promethean.cli import cli
 from promethean.config.layers import load_settings
 from promethean.runtime.operations import PlatformStatus
+from promethean.storage.postgres_server import connect_or_start
 
 WAIT_S = 60.0
 CANDLE_HEAD = "timestamp,open,high,low,close,volume\n"
@@ -95,3 +98,22 @@ def falling_candles(count: int) -> str:
         price = 100_000 - 50 * (number % 60) + 2_900 * (number // 60 % 2)
         rows.append(f"{FIRST_MS + number * MINUTE_MS},{price},{price + 20},{price - 20},{price},50.12345\n")
     return "".join(rows)
+
+
+def edit_database(home: Path, *statements: str) -> list[Any]:
+    """What a person with all rights does to the database of a stopped home; the first column of the last answer."""
+
+    async def edit(dsn: str) -> list[Any]:
+        connection = await asyncpg.connect(dsn)
+        try:
+            answers = [await connection.fetch(statement) for statement in statements]
+            return [row[0] for row in answers[-1]]
+        finally:
+            await connection.close()
+
+    dsn, server = connect_or_start(home)
+    assert server is not None, "somebody runs on this home"
+    try:
+        return asyncio.run(edit(dsn))
+    finally:
+        server.stop()

@@ -2,37 +2,33 @@
 
 from __future__ import annotations
 
-import asyncio
 from pathlib import Path
 
-import asyncpg
-from tests.cli.calls import answer, refused
+from tests.cli.calls import answer, edit_database, refused
 
-from promethean.storage.postgres_server import connect_or_start
+ACCOUNT = "(SELECT stream FROM events WHERE stream LIKE 'account/%' LIMIT 1)"
+MARKET = "(SELECT stream FROM events WHERE stream LIKE 'market/%' LIMIT 1)"
 
 
 def test_a_row_edited_by_hand_is_named(copied_home: Path) -> None:
-    dsn, server = connect_or_start(copied_home)
-    assert server is not None
-
-    async def edit() -> str:
-        connection = await asyncpg.connect(dsn)
-        try:
-            stream = await connection.fetchval("SELECT stream FROM events WHERE stream LIKE 'account/%' LIMIT 1")
-            await connection.execute(
-                "UPDATE events SET payload = jsonb_set(payload, '{event,balance}', '\"99999\"')"
-                " WHERE stream = $1 AND sequence = 1",
-                stream,
-            )
-            return str(stream)
-        finally:
-            await connection.close()
-
-    try:
-        stream = asyncio.run(edit())
-    finally:
-        server.stop()
+    (stream,) = edit_database(
+        copied_home,
+        "UPDATE events SET payload = jsonb_set(payload, '{event,balance}', '\"99999\"')"
+        f" WHERE stream = {ACCOUNT} AND sequence = 1 RETURNING stream",
+    )
     assert f"journal stream {stream} is damaged at row 1" in refused("audit", "verify", status=2)
     report = answer("audit", "verify", status=2)
     assert report["ok"] is False
     assert "damaged at row 1" in report["error"]
+
+
+def test_the_rows_that_are_there_are_counted_when_one_in_the_middle_is_missing(copied_home: Path) -> None:
+    before = answer("audit", "verify")
+    (stream,) = edit_database(
+        copied_home, f"DELETE FROM events WHERE stream = {MARKET} AND sequence = 100 RETURNING stream"
+    )
+    after = answer("audit", "verify", status=2)
+    (check,) = [check for check in after["streams"] if check["stream"] == stream]
+    assert check["rows"] == 299
+    assert check["damaged_row"] == 100
+    assert after["rows"] == before["rows"] - 1

@@ -267,7 +267,10 @@ def confirmation_word(latch: Latch) -> str:
 
 @dataclass(frozen=True, slots=True)
 class StreamCheck:
-    """One stream of the journal.  damaged_row: number of the first row that does not fit; None when all do."""
+    """One stream of the journal.
+
+    rows: that are there.  damaged_row: number of the first row that does not fit; None when all do.
+    """
 
     stream: str
     rows: int
