@@ -32,3 +32,31 @@ def test_the_rows_that_are_there_are_counted_when_one_in_the_middle_is_missing(c
     assert check["rows"] == 299
     assert check["damaged_row"] == 100
     assert after["rows"] == before["rows"] - 1
+
+
+def test_an_account_of_which_every_row_was_removed_is_named(copied_home: Path) -> None:
+    removed = edit_database(copied_home, "DELETE FROM events WHERE stream LIKE 'account/%' RETURNING stream")
+    report = answer("audit", "verify", status=2)
+    (check,) = [check for check in report["streams"] if check["stream"] == removed[0]]
+    assert (check["rows"], check["damaged_row"]) == (0, 1)
+    assert f"rows 1 to {len(removed)} were there once" in check["problem"]
+
+
+def test_an_account_that_only_the_ledger_remembers_is_named(copied_home: Path) -> None:
+    removed = edit_database(
+        copied_home,
+        "DELETE FROM event_offsets",
+        "DELETE FROM events WHERE stream LIKE 'account/%' RETURNING stream",
+    )
+    assert f"journal stream {removed[0]} is damaged at row 1" in refused("audit", "verify")
+
+
+def test_market_rows_that_only_the_facts_of_an_account_name_are_missed(copied_home: Path) -> None:
+    removed = edit_database(
+        copied_home,
+        "DELETE FROM event_offsets",
+        "DELETE FROM events WHERE stream LIKE 'market/%' RETURNING stream",
+    )
+    report = answer("audit", "verify", status=2)
+    (check,) = [check for check in report["streams"] if check["damaged_row"] is not None]
+    assert (check["stream"], check["rows"], check["damaged_row"]) == (removed[0], 0, 1)

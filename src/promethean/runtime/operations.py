@@ -15,7 +15,7 @@ from sqlalchemy import text
 
 from promethean.domain.accounts import AccountMode
 from promethean.domain.errors import JournalTamperedError
-from promethean.domain.ids import AccountId, UserId
+from promethean.domain.ids import AccountId, StreamName, UserId
 from promethean.domain.instants import DAY_NS, day_of, to_datetime
 from promethean.domain.money import plain
 from promethean.storage import latches
@@ -279,20 +279,26 @@ class StreamCheck:
 
 
 async def verify_journal(journal: Journal, looked: Callable[[int, int], None]) -> tuple[StreamCheck, ...]:
-    """Check every row of every stream against its chain.
+    """Check every row of every stream against its chain, and that no stream is missing that somebody knows of.
 
     looked: is told the rows looked at and the rows to look at, after each stream.
     """
-    streams = await journal.streams()
+    streams = await journal.streams()  # accounts come before markets: their facts name rows that have to be there
+    named: dict[StreamName, int] = {}
     total, done, checks = sum(rows for _, rows in streams), 0, []
     for stream, rows in streams:
-        try:
-            checks.append(StreamCheck(stream, await journal.verify(stream), None, ""))
-        except JournalTamperedError as error:
-            checks.append(StreamCheck(stream, rows, error.sequence, str(error)))
+        checks.append(await _check(journal, stream, rows, named))
         done += rows
         looked(done, total)
-    return tuple(checks)
+    lost = sorted(named.keys() - dict(streams).keys())
+    return (*checks, *[await _check(journal, stream, 0, named) for stream in lost])
+
+
+async def _check(journal: Journal, stream: StreamName, rows: int, named: dict[StreamName, int]) -> StreamCheck:
+    try:
+        return StreamCheck(stream, await journal.verify(stream, named), None, "")
+    except JournalTamperedError as error:
+        return StreamCheck(stream, rows, error.sequence, str(error))
 
 
 _ACCOUNTS = text(

@@ -325,16 +325,28 @@ class Journal:
         return found
 
     async def streams(self) -> list[tuple[StreamName, int]]:
-        """Every stream with the number of rows that are there."""
+        """Every stream that is or was there, with the number of rows that are there.
+
+        One that has lost all its rows is known by who has read it, or by the ledger of its account.
+        """
         with _translated("read"):
-            rows = await self._connection.fetch("SELECT stream, count(*) FROM events GROUP BY stream ORDER BY stream")
+            rows = await self._connection.fetch(
+                """SELECT stream, sum(rows)::bigint FROM (
+                       SELECT stream, count(*) AS rows FROM events GROUP BY stream
+                       UNION ALL SELECT stream, 0 FROM event_offsets
+                       UNION ALL SELECT 'account/' || exchange_account_id, 0 FROM ledger_entries) AS told
+                   GROUP BY stream ORDER BY stream"""
+            )
         return [(StreamName(row[0]), row[1]) for row in rows]
 
-    async def verify(self, stream: StreamName) -> int:
+    async def verify(self, stream: StreamName, named: dict[StreamName, int] | None = None) -> int:
         """Check every row of a stream against the chain.
 
+        named: the last row of each market stream that facts of accounts name, as far as these were verified; the facts
+               of this stream are added, and its own rows have to reach what is named of them.
         Returns the number of rows.  Raises JournalTamperedError naming the first row that does not fit.
         """
+        named = named if named is not None else {}
         expected, previous = 1, GENESIS
         async for row in self._rows(stream, 0):
             sequence = row["sequence"]
@@ -342,22 +354,30 @@ class Journal:
                 raise JournalTamperedError(stream, expected, f"the row is missing; the next one is {sequence}")
             if bytes(row["previous_hash"]) != previous:
                 raise JournalTamperedError(stream, sequence, "it does not continue the row before it")
-            payload = canonical(orjson.loads(row["payload"]))
+            payload = orjson.loads(row["payload"])
             happened, received = row["happened_at_ns"], row["received_at_ns"]
-            if chain(previous, stream, sequence, row["type"], happened, received, payload) != bytes(row["hash"]):
+            if chain(previous, stream, sequence, row["type"], happened, received, canonical(payload)) != row["hash"]:
                 raise JournalTamperedError(stream, sequence, f"the {row['type']} in it was edited")
-            expected, previous = sequence + 1, bytes(row["hash"])
-        await self._refuse_cut(stream, expected - 1)
+            expected, previous = sequence + 1, row["hash"]
+            if "seen" in payload:
+                market, seen = payload["seen"]
+                named[market] = max(seen, named.get(market, 0))
+        await self._refuse_cut(stream, expected - 1, named.get(stream, 0))
         return expected - 1
 
-    async def _refuse_cut(self, stream: StreamName, rows: int) -> None:
-        """A chain does not show what was cut off at its end; readers that have come further do."""
+    async def _refuse_cut(self, stream: StreamName, rows: int, named: int) -> None:
+        """A chain does not show what was cut off at its end; who has come further does."""
         with _translated("verify"):
-            read: int | None = await self._connection.fetchval(
-                "SELECT max(sequence) FROM event_offsets WHERE stream = $1", stream
+            known: int | None = await self._connection.fetchval(
+                """SELECT max(sequence) FROM (
+                       SELECT sequence FROM event_offsets WHERE stream = $1
+                       UNION ALL SELECT 1 FROM ledger_entries WHERE 'account/' || exchange_account_id = $1) AS known""",
+                stream,
             )
-        if read is not None and read > rows:
-            raise JournalTamperedError(stream, rows + 1, f"rows {rows + 1} to {read} were read once and are missing")
+        last = max(known or 0, named)
+        if last > rows:
+            missing = f"rows {rows + 1} to {last} were" if last > rows + 1 else "the row was"
+            raise JournalTamperedError(stream, rows + 1, f"{missing} there once and cannot be found")
 
     async def fingerprint(self, account: StreamName, market: Seen, *, repeatable: bool) -> str:
         """`journal_hash`: what happened, in order, without what differs between two starts (DESIGN section 5).
