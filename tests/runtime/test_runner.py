@@ -7,13 +7,14 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import AsyncExitStack
 from typing import Any
 
+import asyncpg
 import pytest
 from tests.engine.builders import BTC, BUY
 from tests.runtime.test_account import KILLED, SpyVenue, flat, scripted
 from tests.runtime.world import Commits, Cut, Market, Process, Town
 
 from promethean.domain.accounts import AccountMode
-from promethean.domain.errors import FeedError, StoreError
+from promethean.domain.errors import FeedError, JournalTamperedError, StoreError
 from promethean.domain.events import HaltSet, RunFinished
 from promethean.runtime.account import Halt
 from promethean.runtime.feeds.port import FeedItem
@@ -285,6 +286,62 @@ def test_a_start_puts_the_candles_of_the_warm_up_back_in_place(play: Play) -> No
             mark = process.state.view.mark(BTC.id)
             assert mark is not None
             assert mark.at_ns == process.state.now_ns
+
+    play(story)
+
+
+async def edit_market(dsn: str, sequence: int) -> None:
+    """Change the close of one market row, as a person with all rights can."""
+    connection = await asyncpg.connect(dsn)
+    try:
+        changed = await connection.execute(
+            "UPDATE events SET payload = jsonb_set(payload, '{event,candle,close}', '\"1\"')"
+            " WHERE stream LIKE 'market/%' AND sequence = $1",
+            sequence,
+        )
+        assert changed == "UPDATE 1"
+    finally:
+        await connection.close()
+
+
+@pytest.mark.scenario("I14")
+@pytest.mark.parametrize("row", [1, 300, 2000])  # the last one was written ahead of the account
+def test_a_recorded_run_does_not_go_on_over_an_edited_market_row(play: Play, dsn: str, row: int) -> None:
+    async def story(town: Town) -> None:
+        site = await town.site(flat(ROWS), desk=scripted({}))
+        with pytest.raises(Cut):
+            await site.run(commits=Commits(2, after=True))
+        await edit_market(dsn, row)
+        stream = market_stream(site.market.feed().name, BTC.id)
+        with pytest.raises(JournalTamperedError, match=f"stream {stream} is damaged at row {row}:"):
+            await site.run()
+
+    play(story)
+
+
+@pytest.mark.parametrize("row", [ROWS - 1, ROWS])
+def test_a_live_run_does_not_go_on_over_an_edited_row_among_those_that_it_reads_back(
+    play: Play, dsn: str, row: int
+) -> None:
+    async def story(town: Town) -> None:
+        site = await town.site(flat(ROWS), desk=scripted({}))
+        with pytest.raises(FeedError):
+            await site.run(feed=LiveFeed(site.market, ROWS, FeedError("gone")))
+        await edit_market(dsn, row)
+        with pytest.raises(JournalTamperedError, match=f"damaged at row {row}:"):
+            await site.run(feed=LiveFeed(site.market, ROWS, FeedError("gone")))
+
+    play(story)
+
+
+def test_a_live_run_reads_no_older_rows_than_it_needs(play: Play, dsn: str) -> None:
+    async def story(town: Town) -> None:
+        site = await town.site(flat(ROWS), desk=scripted({}))
+        with pytest.raises(FeedError):
+            await site.run(feed=LiveFeed(site.market, ROWS, FeedError("gone")))
+        await edit_market(dsn, 3)
+        with pytest.raises(FeedError):
+            await site.run(feed=LiveFeed(site.market, ROWS, FeedError("gone")))
 
     play(story)
 

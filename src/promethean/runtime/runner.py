@@ -11,6 +11,7 @@ from promethean.domain.market import MarketView
 from promethean.engine.state import State
 from promethean.runtime.account import MARKET_EVENTS, AccountRunner
 from promethean.runtime.feeds.port import BATCH_ITEMS, Feed, FeedItem
+from promethean.runtime.paper import has_end
 from promethean.storage.journal import Journal, Seen, account_stream, market_stream
 
 log = logging.getLogger(__name__)
@@ -59,12 +60,18 @@ class Runner:
         self._stopping.set()
 
     async def start(self) -> None:
-        """Replay and reconcile; afterwards the account is safe and up to the last market event it has handled."""
+        """Replay and reconcile; afterwards the account is safe and up to the last market event it has handled.
+
+        Raises JournalTamperedError when the account or the market rows behind it are not as they were written.
+        """
         self._head = await self._market.open_stream(self._stream)
         account = self._account.state.account.id
         self.sequence = await self._journal.offset(account_stream(account), self._stream)
         if self.sequence == 0 and not self._feed.is_repeatable:
             self.sequence = self._head  # a new account begins with the present
+        # What the run rests on is what was written: all of a recording, of an endless stream what is read back from it.
+        oldest = 0 if has_end(self._feed) else max(0, self.sequence - self._history)
+        await self._journal.verify(self._stream, after=oldest)
         self.candles = await self._journal.candles(self._stream, self.sequence)
         view = await self._view(self.sequence)
         await self._account.start(view, Seen(self._stream, self.sequence))

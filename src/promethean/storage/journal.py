@@ -339,16 +339,17 @@ class Journal:
             )
         return [(StreamName(row[0]), row[1]) for row in rows]
 
-    async def verify(self, stream: StreamName, named: dict[StreamName, int] | None = None) -> int:
-        """Check every row of a stream against the chain.
+    async def verify(self, stream: StreamName, named: dict[StreamName, int] | None = None, *, after: int = 0) -> int:
+        """Check the rows of a stream against the chain.
 
+        after: number of the row that is taken as true, and behind which the check begins; 0 checks all of them.
         named: the last row of each market stream that facts of accounts name, as far as these were verified; the facts
                of this stream are added, and its own rows have to reach what is named of them.
-        Returns the number of rows.  Raises JournalTamperedError naming the first row that does not fit.
+        Returns the number of the last row.  Raises JournalTamperedError naming the first row that does not fit.
         """
         named = named if named is not None else {}
-        expected, previous = 1, GENESIS
-        async for row in self._rows(stream, 0):
+        expected, previous = after + 1, await self._hash(stream, after)
+        async for row in self._rows(stream, after):
             sequence = row["sequence"]
             if sequence != expected:
                 raise JournalTamperedError(stream, expected, f"the row is missing; the next one is {sequence}")
@@ -364,6 +365,17 @@ class Journal:
                 named[market] = max(seen, named.get(market, 0))
         await self._refuse_cut(stream, expected - 1, named.get(stream, 0))
         return expected - 1
+
+    async def _hash(self, stream: StreamName, sequence: int) -> bytes:
+        if sequence == 0:
+            return GENESIS
+        with _translated("verify"):
+            found: bytes | None = await self._connection.fetchval(
+                "SELECT hash FROM events WHERE stream = $1 AND sequence = $2", stream, sequence
+            )
+        if found is None:
+            raise JournalTamperedError(stream, sequence, "the row is missing")
+        return found
 
     async def _refuse_cut(self, stream: StreamName, rows: int, named: int) -> None:
         """A chain does not show what was cut off at its end; who has come further does."""
