@@ -39,14 +39,20 @@ def home(homes: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
 
 
 @pytest.fixture(scope="session")
-def used_home(homes: Path) -> Path:
+def recording(homes: Path) -> Path:
+    """A short file of candles."""
+    path = homes / "binance_spot_BTCUSDT_1m.csv"
+    path.write_text(falling_candles(300))
+    return path
+
+
+@pytest.fixture(scope="session")
+def used_home(homes: Path, recording: Path) -> Path:
     """A home on which a short recording has run to its end, stopped; tests copy it or only read."""
     path = homes / "used" / "home"
     path.parent.mkdir(mode=0o711)
-    candles = homes / "binance_spot_BTCUSDT_1m.csv"
-    candles.write_text(falling_candles(300))
     environment = {**os.environ, "PROMETHEAN_HOME": str(path)}
-    command = [*PROGRAM, "up", "--feed", str(candles), "--speed", "max", "--until-end", "--json"]
+    command = [*PROGRAM, "up", "--feed", str(recording), "--speed", "max", "--until-end", "--json"]
     done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=WAIT_S, check=False)
     assert done.returncode == 0, done.stderr
     return path

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pytest
 from tests.cli.calls import answer, edit_database, refused
 
 ACCOUNT = "(SELECT stream FROM events WHERE stream LIKE 'account/%' LIMIT 1)"
@@ -60,3 +61,22 @@ def test_market_rows_that_only_the_facts_of_an_account_name_are_missed(copied_ho
     report = answer("audit", "verify", status=2)
     (check,) = [check for check in report["streams"] if check["damaged_row"] is not None]
     assert (check["stream"], check["rows"], check["damaged_row"]) == (removed[0], 0, 1)
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        "UPDATE events SET type = 'Reconciled' WHERE type = 'RunFinished'",
+        "DELETE FROM events WHERE stream LIKE 'account/%' AND (sequence = 2 OR type = 'RunFinished')",
+        "UPDATE events SET received_at_ns = 5 WHERE stream LIKE 'market/%' AND sequence = 300",
+    ],
+    ids=["an edited fact", "a missing fact", "an edited candle"],
+)
+def test_up_refuses_a_damaged_journal_in_the_words_of_the_audit(
+    copied_home: Path, recording: Path, damage: str
+) -> None:
+    edit_database(copied_home, damage)
+    found = refused("audit", "verify", status=2)
+    assert "damaged at row" in found
+    assert "; bring back a copy of the database from before, or choose another PROMETHEAN_HOME" in found
+    assert refused("up", "--feed", str(recording), "--speed", "max", "--until-end", status=2) == found

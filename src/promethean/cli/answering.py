@@ -76,12 +76,12 @@ def complain(message: str) -> None:
 @contextlib.contextmanager
 def answering(context: typer.Context, as_json: bool) -> Iterator[Answer]:
     """Turn what goes wrong into one sentence and an exit status."""
-    from promethean.domain.errors import ConfigError, PrometheanError
+    from promethean.domain.errors import ConfigError, JournalTamperedError, PrometheanError
 
     answer = Answer(context, as_json)
     try:
         yield answer
-    except ConfigError as error:
+    except (ConfigError, JournalTamperedError) as error:
         answer.fail(str(error), WRONG)
     except PrometheanError as error:
         answer.fail(str(error), FAILED)

@@ -24,12 +24,17 @@ class StoreError(PrometheanError):
 class JournalTamperedError(StoreError):
     """A journal row was edited, removed or inserted: the hash chain does not hold.
 
+    What was handed to us is wrong, not the work: the command line answers with exit status 2.
+
     stream:   name of the stream.
     sequence: number of the first row that does not fit.
     """
 
     def __init__(self, stream: str, sequence: int, what: str) -> None:
-        super().__init__(f"journal stream {stream} is damaged at row {sequence}: {what}")
+        super().__init__(
+            f"journal stream {stream} is damaged at row {sequence}: {what}; "
+            "bring back a copy of the database from before, or choose another PROMETHEAN_HOME"
+        )
         self.stream = stream
         self.sequence = sequence
 

@@ -352,7 +352,7 @@ class Journal:
         async for row in self._rows(stream, after):
             sequence = row["sequence"]
             if sequence != expected:
-                raise JournalTamperedError(stream, expected, f"the row is missing; the next one is {sequence}")
+                raise JournalTamperedError(stream, expected, f"the row is missing, the next one is {sequence}")
             if bytes(row["previous_hash"]) != previous:
                 raise JournalTamperedError(stream, sequence, "it does not continue the row before it")
             payload = orjson.loads(row["payload"])
