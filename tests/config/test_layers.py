@@ -116,6 +116,53 @@ def test_an_unknown_key_on_the_command_line_is_refused(tmp_path: Path) -> None:
     )
 
 
+@pytest.mark.parametrize(
+    ("yaml", "answer"),
+    [
+        ("riks: {daily_trades: 5}", "unknown key 'riks' with value a mapping; did you mean 'risk'?"),
+        ("vualt: {key: x}", "unknown key 'vualt' with value ***; did you mean 'vault'?"),
+        (
+            "exchange: {binanse: {base_url: x}}",
+            "unknown key 'exchange.binanse' with value a mapping; did you mean 'exchange.binance'?",
+        ),
+        (
+            "riks: 5",
+            "unknown key 'riks' with value 5; did you mean a key of 'risk', such as 'risk.price_fresh_paper_s'?",
+        ),
+        ("daily_trade: 5", "unknown key 'daily_trade' with value 5; did you mean 'risk.daily_trades'?"),
+        (
+            "risk: {daily_trade: {a: 1}}",
+            "unknown key 'risk.daily_trade' with value a mapping; did you mean 'risk.daily_trades'?",
+        ),
+    ],
+)
+def test_an_unknown_group_is_compared_with_groups(tmp_path: Path, yaml: str, answer: str) -> None:
+    assert refusal(tmp_path, yaml=yaml) == f"promethean.yaml:1: {answer}"
+
+
+@pytest.mark.parametrize("given", ["riks", "risk"])
+def test_a_group_that_gets_one_value_leads_to_its_keys(tmp_path: Path, given: str) -> None:
+    assert refusal(tmp_path, cli={given: "5"}) == (
+        f"command line: unknown key '{given}' with value 5; "
+        "did you mean a key of 'risk', such as 'risk.price_fresh_paper_s'?"
+    )
+    name = f"PROMETHEAN_{given.upper()}"
+    assert refusal(tmp_path, environ={name: "5"}) == (
+        f"unknown environment variable '{name}' with value 5; "
+        "did you mean a key of 'PROMETHEAN_RISK', such as 'PROMETHEAN_RISK_PRICE_FRESH_PAPER_S'?"
+    )
+
+
+def test_a_mistyped_group_in_a_whole_name_leads_to_the_whole_name(tmp_path: Path) -> None:
+    assert "did you mean 'risk.daily_trades'?" in refusal(tmp_path, cli={"riks.daily_trades": "5"})
+    message = refusal(tmp_path, environ={"PROMETHEAN_RIKS_DAILY_TRADES": "5"})
+    assert "did you mean 'PROMETHEAN_RISK_DAILY_TRADES'?" in message
+
+
+def test_what_was_meant_for_a_group_with_secrets_is_not_shown(tmp_path: Path) -> None:
+    assert "hunter2" not in refusal(tmp_path, environ={"PROMETHEAN_POSGRES": "hunter2"})
+
+
 def test_an_environment_name_used_as_a_key_leads_to_the_key(tmp_path: Path) -> None:
     message = refusal(tmp_path, yaml=f"postgres: {{DATABASE_URL: '{ADDRESS}'}}\n")
     assert message == (

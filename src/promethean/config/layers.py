@@ -12,7 +12,7 @@ from pydantic import BaseModel
 
 from promethean.config.leaves import PREFIX, leaves, names
 from promethean.config.tree import Settings
-from promethean.config.values import Given, Places, unknown, value_of
+from promethean.config.values import Given, Places, unknown_key, unknown_variable, value_of
 from promethean.domain.errors import ConfigError
 from promethean.domain.yaml_text import BYTES_MAX, YamlDocument, read_yaml
 
@@ -69,7 +69,7 @@ def _from_command_line(cli: Mapping[str, str]) -> dict[str, Given]:
     for path, text in cli.items():
         leaf = leaves().get(path)
         if leaf is None:
-            raise ConfigError(f"command line: {unknown('key', path, leaves(), text)}")
+            raise ConfigError(f"command line: {unknown_key(path, text)}")
         if leaf.secret:
             raise ConfigError(
                 f"{path} is a secret, and other users of the machine can read the command line; "
@@ -84,7 +84,8 @@ def _from_names(variables: Mapping[str, str], origin: Callable[[str], str], cwd:
     for name in sorted(variables):
         if name not in names():
             if name.startswith(PREFIX):
-                raise ConfigError(_unknown_variable(name, variables[name], origin(name)))
+                where = " in .env" if origin(name) == ".env" else ""
+                raise ConfigError(unknown_variable(name, where, variables[name]))
             continue
         leaf, is_file = names()[name]
         text = _read_secret_file(name, variables[name], cwd) if is_file else variables[name]
@@ -95,12 +96,6 @@ def _from_names(variables: Mapping[str, str], origin: Callable[[str], str], cwd:
             )
         sources.setdefault(leaf.path, name)
     return given
-
-
-def _unknown_variable(name: str, value: str, origin: str) -> str:
-    known = [known for known, (_, is_file) in names().items() if is_file == name.endswith("_FILE")]
-    where = " in .env" if origin == ".env" else ""
-    return unknown(f"environment variable{where}", name, [item for item in known if item.startswith(PREFIX)], value)
 
 
 def _read_secret_file(name: str, text: str, cwd: Path) -> str:
@@ -205,7 +200,7 @@ def _flatten(
         if field is None:
             if "." in key:
                 raise ConfigError(f"{origin}: key '{key}' has a dot; write it nested, one level for each part")
-            raise ConfigError(f"{origin}: {unknown('key', path, leaves(), value)}")
+            raise ConfigError(f"{origin}: {unknown_key(path, value)}")
         if path in leaves():
             yield path, Given(value, origin)
         elif isinstance(value, dict):

@@ -68,6 +68,13 @@ def leaves() -> Mapping[str, Leaf]:
     return MappingProxyType({leaf.path: leaf for leaf in _walk(Settings, "")})
 
 
+@cache
+def groups() -> tuple[str, ...]:
+    """The path of every group of settings, in the order of the tree: `risk`, `exchange`, `exchange.binance`."""
+    above = (path.split(".")[:-1] for path in leaves())
+    return tuple(dict.fromkeys(".".join(parts[:depth]) for parts in above for depth in range(1, len(parts) + 1)))
+
+
 def _walk(group: type[BaseModel], prefix: str) -> Iterator[Leaf]:
     for name, field in group.model_fields.items():
         path = prefix + name

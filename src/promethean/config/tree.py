@@ -316,10 +316,10 @@ class Settings(Group):
         """
         # Imported here, since the leaves are made of this tree.
         from promethean.config.leaves import leaves
-        from promethean.config.values import unknown
+        from promethean.config.values import unknown_key
 
         if path not in leaves():
-            raise ConfigError(unknown("key", path, leaves()))
+            raise ConfigError(unknown_key(path))
         found: Any = self
         for name in path.split("."):
             found = getattr(found, name)

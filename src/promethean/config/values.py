@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import difflib
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
-from promethean.config.leaves import Leaf, leaves, names
+from promethean.config.leaves import PREFIX, Leaf, env_name, groups, leaves, names
 from promethean.config.units import QuantityError, parse_quantity
 from promethean.domain.errors import ConfigError
 from promethean.domain.secret import MASK, Secret
@@ -182,18 +182,51 @@ def written(value: Any) -> str:
 _SOUNDS_SECRET = re.compile(r"key|secret|token|pass|pin\b|auth|credential|dsn|url|private", re.IGNORECASE)
 
 
-def unknown(kind: str, name: str, known: Mapping[str, Leaf] | list[str], value: Any = None) -> str:
-    """One sentence for a name that does not exist; the value is masked when it may be a secret."""
-    name = name if len(name) <= NAME_MAX else name[:NAME_MAX] + "..."
-    closest = _closest(name, known)
+def unknown_key(path: str, value: Any = None) -> str:
+    """One sentence for a key that does not exist: a mapping is compared with groups, anything else with settings too.
+
+    value: what it was given, masked when it may be a secret; None is not told.
+    """
+    above, _, name = path.rpartition(".")
+    beside = {group: group for group in groups() if group.rpartition(".")[0] == above}
+    if isinstance(value, dict) and beside:
+        known = beside
+    elif above:
+        known = {leaf: leaf for leaf in leaves()}
+    else:  # a group that got a value, or a setting without its group
+        known = {leaf.rpartition(".")[2]: leaf for leaf in leaves()} | beside
+    closest = known[_closest(path, known)]
     for leaf in leaves().values():
-        if leaf.key.name and leaf.key.name == name.rpartition(".")[2]:
+        if leaf.key.name and leaf.key.name == name:
             closest = leaf.path
-    leaf = leaves().get(closest) or names()[closest][0]
-    hidden = leaf.secret or _SOUNDS_SECRET.search(name)
+    return _unknown("key", path, value, closest, str)
+
+
+def unknown_variable(name: str, where: str, value: str) -> str:
+    """As `unknown_key` for an environment name.  where: the file it stands in, with a space before it, or nothing."""
+    known = {
+        found: leaf.path
+        for found, (leaf, is_file) in names().items()
+        if found.startswith(PREFIX) and is_file == name.endswith("_FILE")
+    }
+    if "_" not in name.removeprefix(PREFIX):
+        known |= {env_name(group): group for group in groups()}
+    closest = _closest(name, known)
+    shown = env_name if known[closest] in groups() else lambda _: closest
+    return _unknown(f"environment variable{where}", name, value, known[closest], shown)
+
+
+def _unknown(kind: str, name: str, value: Any, closest: str, shown: Callable[[str], str]) -> str:
+    """closest: path of a setting or a group.  shown: how a path is written there."""
+    name = name if len(name) <= NAME_MAX else name[:NAME_MAX] + "..."
+    meant = [leaf for path, leaf in leaves().items() if path == closest or path.startswith(f"{closest}.")]
+    hidden = any(leaf.secret for leaf in meant) or _SOUNDS_SECRET.search(name)
     with_value = "" if value is None else f" with value {MASK if hidden else _shown(value)}"
-    return f"unknown {kind} '{name}'{with_value}; did you mean '{closest}'?"
+    what = f"'{shown(closest)}'"
+    if closest in groups() and not isinstance(value, dict):
+        what = f"a key of {what}, such as '{shown(meant[0].path)}'"
+    return f"unknown {kind} '{name}'{with_value}; did you mean {what}?"
 
 
-def _closest(name: str, known: Mapping[str, Leaf] | list[str] | tuple[str, ...]) -> str:
+def _closest(name: str, known: Iterable[str]) -> str:
     return difflib.get_close_matches(name[:NAME_MAX], list(known), n=1, cutoff=0.0)[0]
