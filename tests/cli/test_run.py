@@ -31,6 +31,22 @@ def test_an_unknown_key_of_a_strategy_file_is_named(home: Path, tmp_path: Path) 
     assert "'stop_loss_pct'" in line
 
 
+def test_an_unknown_exchange_of_a_strategy_file_is_named_whatever_the_feed(home: Path, recording: Path) -> None:
+    file = home.parent / "mine.yaml"
+    file.write_text(STRATEGY.replace("binance", "binanse"))
+    for feed in ("live", "synthetic", str(recording)):
+        line = refused_at_once("up", "--feed", feed, "--strategy", str(file))
+        assert f"{file}: market.exchange names an unknown exchange 'binanse'; did you mean 'binance'?" in line
+    assert not (home / "postgres.lock").exists()
+
+
+def test_a_recording_of_a_venue_that_we_do_not_know_brings_its_market(copied_home: Path, recording: Path) -> None:
+    elsewhere = copied_home.parent / "kraken_spot_ETHUSDT_1m.csv"
+    elsewhere.write_bytes(recording.read_bytes())
+    report = answer("up", "--feed", str(elsewhere), "--speed", "max", "--until-end")
+    assert (report["symbol"], report["finished"]) == ("ETH/USDT", True)
+
+
 @pytest.mark.parametrize(
     ("given", "words"),
     [

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from decimal import Decimal
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, get_args
 
 from msgspec.structs import replace
 
-from promethean.config.tree import Settings
+from promethean.config.tree import Settings, VenueName
 from promethean.config.units import fraction
 from promethean.domain.errors import ConfigError, unknown_name
 from promethean.domain.ids import StrategyId
@@ -55,7 +55,12 @@ def load_strategy(path: Path, overrides: Mapping[str, str] | None = None) -> Str
         text = path.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
         raise ConfigError(f"strategy file {path} cannot be read: {error}") from error
-    return parse_strategy(text, str(path), overrides or {})
+    file = parse_strategy(text, str(path), overrides or {})
+    if file.exchange not in get_args(VenueName):
+        raise ConfigError(
+            f"{path}: market.exchange names an {unknown_name('exchange', file.exchange, get_args(VenueName))}"
+        )
+    return file
 
 
 def account_limits(settings: Settings) -> dict[str, Decimal]:
