@@ -16,6 +16,8 @@ from promethean.storage import postgres_server
 from promethean.storage.postgres_home import running_dsn, tcp_dsn
 from promethean.storage.postgres_server import DatabaseInUseError, EmbeddedPostgres, connect_or_start, remove_database
 
+NEEDS_RIGHTS = Path("/proc/sys/net/ipv4/ip_unprivileged_port_start")
+
 # Starting and stopping
 
 
@@ -181,6 +183,18 @@ def test_a_configured_port_in_use_is_refused_on_an_old_home_too(used_home: Path)
         pass  # the refusal let go of the home
 
 
+@pytest.mark.skipif(not NEEDS_RIGHTS.is_file() or int(NEEDS_RIGHTS.read_text()) < 81, reason="80 is for everybody here")
+def test_a_port_that_the_server_may_not_use_is_refused_with_the_remedy(
+    used_home: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    words = r"postgres\.port is 80, .*\(Permission denied\); choose 1024 or above, or set it to 0 for a free one"
+    with pytest.raises(ConfigError, match=words):
+        EmbeddedPostgres(used_home, 80).start()
+    assert not caplog.records, "one sentence says it all"
+    with EmbeddedPostgres(used_home):
+        pass  # the refusal let go of the home
+
+
 @pytest.mark.parametrize("port", [-1, 65536])
 def test_an_impossible_port_is_refused(home: Path, port: int) -> None:
     with pytest.raises(ConfigError, match=f"port is {port}; it must be between 0"):
@@ -192,6 +206,18 @@ def test_an_unwritable_home_is_refused_with_its_path(tmp_path: Path) -> None:
     home = tmp_path / "file" / "home"
     with pytest.raises(ConfigError, match=f"the home {home} is not writable"):
         connect_or_start(home)
+
+
+@pytest.mark.parametrize("mode", [0o555, 0o500, 0o000, 0o777])
+def test_a_database_folder_of_a_wrong_mode_is_refused_with_the_remedy(used_home: Path, mode: int) -> None:
+    data = used_home / "postgres"
+    data.chmod(mode)
+    words = f"{data} has mode {mode:04o}, and its user alone has to read and write it; set it right: chmod 700 {data}"
+    with pytest.raises(ConfigError, match=words):
+        EmbeddedPostgres(used_home).start()
+    data.chmod(0o700)
+    with EmbeddedPostgres(used_home):
+        pass  # the refusal let go of the home
 
 
 # Places and users

@@ -10,6 +10,7 @@ import os
 import secrets
 import shutil
 import signal
+import stat
 import subprocess
 from pathlib import Path
 
@@ -24,7 +25,7 @@ def is_initialised(data: Path, user: ServerUser) -> bool:
     """Whether `data` holds a database that this user can run.  An absent or empty directory does not."""
     if not data.exists():
         return False
-    owner = data.stat().st_uid
+    owner, mode = data.stat().st_uid, stat.S_IMODE(data.stat().st_mode)
     readable = os.access(data, os.R_OK | os.X_OK)
     if readable and not any(data.iterdir()):
         return False
@@ -32,6 +33,11 @@ def is_initialised(data: Path, user: ServerUser) -> bool:
         raise ConfigError(
             f"the database directory {data} belongs to {account_name(owner)}, but the server would run as "
             f"{user.name}; start the platform the way it was started first, or choose another home"
+        )
+    if mode & 0o700 != 0o700 or mode & 0o027:  # PostgreSQL's own rule; it allows the group to read
+        raise ConfigError(
+            f"the database directory {data} has mode {mode:04o}, and its user alone has to read and write it; "
+            f"set it right: chmod 700 {data}"
         )
     version = data / "PG_VERSION"
     if not version.exists():

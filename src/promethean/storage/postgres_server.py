@@ -19,9 +19,11 @@ The functions here block (a warm start takes about a tenth of a second); call th
 
 from __future__ import annotations
 
+import errno
 import json
 import logging
 import os
+import re
 import shutil
 import signal
 import socket
@@ -64,6 +66,7 @@ from promethean.storage.postgres_programs import (
 log = logging.getLogger(__name__)
 START_TIMEOUT_S = 60.0  # a long crash recovery is part of a start
 LOG_BYTES_MAX = 10_000_000
+_NO_SOCKET = re.compile(r"could not bind IPv4 address \S+: (.+)")
 _SETTINGS = {
     "listen_addresses": "127.0.0.1",
     "unix_socket_permissions": "0700",
@@ -273,9 +276,12 @@ class EmbeddedPostgres:
             if self._await_ready(self._process):
                 return
             said = _tail(self.log_file, log_start)
+            status, self._process = self._process.returncode, None
+            if self._configured_port and (refusal := _NO_SOCKET.search(said)):
+                raise _port_refused(self._configured_port, refusal[1])
             if time.monotonic() > deadline or not self._may_pass(said):
                 raise StoreError(
-                    f"the database server ended with status {self._process.returncode} while starting on {data}; "
+                    f"the database server ended with status {status} while starting on {data}; "
                     f"its last words (all in {self.log_file}):\n{said or '(none)'}"
                 )
             time.sleep(0.2)
@@ -396,10 +402,16 @@ def _require_free_port(port: int) -> None:
         try:
             probe.bind(("127.0.0.1", port))
         except OSError as error:
-            raise ConfigError(
-                f"postgres.port is {port}, which cannot be used on 127.0.0.1 ({error.strerror}); "
-                "stop the program that listens there, choose another port, or set it to 0 for a free one"
-            ) from error
+            raise _port_refused(port, error.strerror) from error
+
+
+def _port_refused(port: int, reason: str | None) -> ConfigError:
+    denied = reason == os.strerror(errno.EACCES)  # to root's server, too, which runs as another user
+    remedy = "choose 1024 or above" if denied else "stop the program that listens there, choose another port"
+    return ConfigError(
+        f"postgres.port is {port}, which cannot be used on 127.0.0.1 ({reason}); "
+        f"{remedy}, or set it to 0 for a free one"
+    )
 
 
 def _free_port() -> int:
