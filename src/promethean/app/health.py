@@ -10,7 +10,6 @@ from promethean.app.database import has_database, with_database
 from promethean.app.desk import DEFAULT_STRATEGY, find_strategy_file, load_strategy
 from promethean.app.register import register_everything
 from promethean.config.tree import Settings
-from promethean.domain.errors import StoreError
 
 if TYPE_CHECKING:
     from promethean.runtime.doctor import Check
@@ -39,7 +38,7 @@ def doctor(settings: Settings) -> list[Check]:
         look.home_writable(home),
         look.disk_space(home),
         look.guarded("Key file", key),
-        look.guarded("Kill switch", lambda: _kill_switch_words(settings)),
+        look.guarded("Kill switch", lambda: _kill_switch(settings)),
         look.guarded("PostgreSQL", lambda: _postgres_words(settings, newest)),
         look.guarded("Market store", lambda: _market_store_words(settings)),
         look.guarded("Strategy", strategy),
@@ -48,22 +47,31 @@ def doctor(settings: Settings) -> list[Check]:
     ]
 
 
-def _kill_switch_words(settings: Settings) -> str:
+def _kill_switch(settings: Settings) -> Check | str:
+    """A set latch is a warning: the platform runs, and does not do what it is there for."""
+    from promethean.runtime.doctor import Check
     from promethean.storage.latches import LatchFiles, describe
+    from promethean.storage.tables import LatchScope
 
-    if not settings.app.home.exists():
+    home = settings.app.home
+    latches = LatchFiles(home / "latches").read_all() if home.exists() else ()
+    if not latches:
         return "not set"
-    latches = LatchFiles(settings.app.home / "latches").read_all()
-    damaged = [latch.reason for latch in latches if not latch.readable]
-    if damaged:
-        raise StoreError(f"{'; '.join(damaged)}; look at it, then run `promethean unkill`")
-    return "; ".join(map(describe, latches)) or "not set"
+    of_accounts = {latch.scope is LatchScope.ACCOUNT for latch in latches}
+    lifting = [f"promethean unkill{' --scope account LABEL' if of_one else ''}" for of_one in sorted(of_accounts)]
+    remedy = f"nothing new is traded, and what is open is closed, until you lift it with: {' and '.join(lifting)}"
+    return Check("Kill switch", False, "; ".join(map(describe, latches)), remedy, is_warning=True)
 
 
 def _postgres_words(settings: Settings, newest: list[int | None]) -> str:
     from promethean.storage.database import newest_revision
+    from promethean.storage.postgres_home import running_dsn
     from promethean.storage.postgres_programs import packaged_binaries
+    from promethean.storage.postgres_server import require_free_port
 
+    port = settings.postgres.port
+    if settings.postgres.url is None and f"&port={port}" not in (running_dsn(settings.app.home) or ""):
+        require_free_port(port)
     if not has_database(settings):
         return f"made at the first start, with the programs in {packaged_binaries()}"
 

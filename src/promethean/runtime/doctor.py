@@ -21,18 +21,24 @@ CLOCK_BEHIND_S = 5
 
 @dataclass(frozen=True, slots=True)
 class Check:
-    """One precondition.  remedy: what to do about a problem; empty where there is none."""
+    """One precondition.
+
+    remedy:     what to do about a problem; empty where there is none.
+    is_warning: of a problem: the platform runs with it, and not as a person may expect.
+    """
 
     name: str
     ok: bool
     detail: str
     remedy: str = ""
+    is_warning: bool = False
 
 
-def guarded(name: str, look: Callable[[], str]) -> Check:
-    """What `look` found; a problem when it raises one of our errors, whose message names the remedy."""
+def guarded(name: str, look: Callable[[], str | Check]) -> Check:
+    """What `look` found, words when all is well; a problem when it raises one of our errors, which name the remedy."""
     try:
-        return Check(name, True, look())
+        found = look()
+        return Check(name, True, found) if isinstance(found, str) else found
     except PrometheanError as error:
         return _problem(name, error)
 

@@ -169,7 +169,7 @@ class EmbeddedPostgres:
         if self.running:
             return self._dsn
         if not self._lock.path.exists():
-            _require_free_port(self._configured_port)  # before anything is written
+            require_free_port(self._configured_port)  # before anything is written
         with ExitStack() as undo:
             self._take_home()
             undo.callback(self.stop)
@@ -220,7 +220,7 @@ class EmbeddedPostgres:
         data = self._data_directory(user)
         self.data_dir = data
         await_previous_server(data)
-        _require_free_port(self._configured_port)
+        require_free_port(self._configured_port)
         binaries = reachable_binaries(self._packaged or packaged_binaries(), data, user)
         first = not is_initialised(data, user)
         if first:
@@ -394,7 +394,11 @@ def _remove_data(data: Path) -> None:
             shutil.rmtree(directory)
 
 
-def _require_free_port(port: int) -> None:
+def require_free_port(port: int) -> None:
+    """Raises ConfigError naming the reason and the remedy when this TCP port of 127.0.0.1 cannot be used; 0 always can.
+
+    A port that is free for us may still be refused to the server, which under root runs as another user.
+    """
     if port == 0:
         return
     with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as probe:

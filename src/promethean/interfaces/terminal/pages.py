@@ -168,8 +168,8 @@ def doctor(checks: Sequence[Any]) -> RenderableType:
         found = Text(check.detail)
         if check.remedy:
             found.append(f"\n{check.remedy}", style="bold")
-        mark = Text("ok", style="green") if check.ok else Text("problem", style="bold red")
-        table.add_row(mark, check.name, found)
+        problem = Text("warning", style="bold yellow") if check.is_warning else Text("problem", style="bold red")
+        table.add_row(Text("ok", style="green") if check.ok else problem, check.name, found)
     problems = sum(not check.ok for check in checks)
     end = "Everything is fine." if not problems else f"{problems} problem{'s' if problems > 1 else ''} to solve."
     return Group(table, Text(end, style="bold"))
