@@ -80,6 +80,35 @@ def test_a_label_is_used_once_per_exchange(run: Run) -> None:
     run(story)
 
 
+@pytest.mark.parametrize(
+    ("label", "words"),
+    [
+        ("x" * 65, "the label has 65 characters, above the maximum of 64; choose a shorter one"),
+        ("a\nb", r"the label 'a\\nb' holds '\\n', which cannot be shown; write printable characters only"),
+        ("\x1b[31mred", r"holds '\\x1b', which cannot be shown"),
+        ("good\u202eevil", r"holds '\\u202e', which cannot be shown"),
+    ],
+)
+def test_a_label_that_tables_cannot_show_is_refused(run: Run, label: str, words: str) -> None:
+    async def story(database: Database) -> None:
+        owner = await ensure_owner(database)
+        with pytest.raises(ConfigError, match=words):
+            await add_account(database, owner, "binance", label)
+        assert await list_accounts(database, owner) == ()
+
+    run(story)
+
+
+@pytest.mark.parametrize("label", ["m", "My second one: 50 %, [bold]", "貯金 " * 16])
+def test_a_label_of_printable_characters_is_kept_as_it_is(run: Run, label: str) -> None:
+    async def story(database: Database) -> None:
+        owner = await ensure_owner(database)
+        await add_account(database, owner, "binance", label)
+        assert [account.label for account in await list_accounts(database, owner)] == [label]
+
+    run(story)
+
+
 def test_a_tier_bounds_the_number_of_accounts_however_fast_they_are_added(run: Run) -> None:
     async def story(database: Database) -> None:
         user = await add_user(database, "basic")

@@ -15,7 +15,7 @@ commands = typer.Typer(name="account", help="Accounts at exchanges, and paper ac
 def account_add(
     context: typer.Context,
     exchange: Annotated[str, typer.Option(help="The exchange, for example binance.")],
-    label: Annotated[str, typer.Option(help="Your name for it.")],
+    label: Annotated[str, typer.Option(help="Your name for it, up to 64 characters.")],
     paper: Annotated[bool, typer.Option("--paper/--live", help="Virtual money, or real money.")] = True,
     as_json: Json = False,
 ) -> None:

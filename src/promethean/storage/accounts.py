@@ -30,6 +30,7 @@ from promethean.storage.tables import (
 )
 
 _UNLIMITED = -1
+_LABEL_MAX = 64
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,12 +75,11 @@ async def add_account(
 ) -> AccountId:
     """Add an account without keys.
 
-    label: the user's name for it, unique among the user's accounts at this exchange.
-    Raises: ConfigError when the label is empty or taken, the tier allows no further account or no live trading, or
-            there is no such user.
+    label: the user's name for it, 1 to 64 printable characters, unique among the user's accounts at this exchange.
+    Raises: ConfigError when the label is not such a one or taken, the tier allows no further account or no live
+            trading, or there is no such user.
     """
-    if not label.strip():
-        raise ConfigError("an account needs a label; give it a name such as 'main'")
+    _refuse_unshowable(label)
     async with database.connection() as connection:
         limits = await _tier_limits(connection, user)
         # Two additions at once would both find room: this user's additions wait for one another.
@@ -264,6 +264,20 @@ async def _tier_limits(connection: AsyncConnection, user: UserId) -> Mapping[str
     if limits is None:
         raise ConfigError(f"there is no user {user}")
     return limits
+
+
+def _refuse_unshowable(label: str) -> None:
+    if not label.strip():
+        raise ConfigError("an account needs a label; give it a name such as 'main'")
+    if len(label) > _LABEL_MAX:
+        raise ConfigError(
+            f"the label has {len(label)} characters, above the maximum of {_LABEL_MAX}; choose a shorter one"
+        )
+    unprintable = next((character for character in label if not character.isprintable()), None)
+    if unprintable is not None:
+        raise ConfigError(
+            f"the label {label!r} holds {unprintable!r}, which cannot be shown; write printable characters only"
+        )
 
 
 async def _refuse_taken_label(

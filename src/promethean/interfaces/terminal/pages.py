@@ -37,6 +37,11 @@ def heading(text: str) -> Text:
     return Text(text, style="bold")
 
 
+def one_line(text: str) -> str:
+    """What somebody wrote, with what cannot be shown written out: it must not move the cursor or break a line."""
+    return "".join(part if part.isprintable() else repr(part)[1:-1] for part in text)
+
+
 def signed(amount: Decimal, currency: str) -> Text:
     """An amount that may be a gain or a loss."""
     style = "green" if amount > 0 else "red" if amount < 0 else ""
@@ -116,7 +121,7 @@ def status(report: Any, now_ns: int) -> RenderableType:
 
 def _account(account: Any, now_ns: int) -> RenderableType:
     kind = "PAPER" if account.is_paper else "LIVE"
-    title = Text(f"{account.label} ", style="bold").append(f" {kind} ", style="reverse")
+    title = Text(f"{one_line(account.label)} ", style="bold").append(f" {kind} ", style="reverse")
     title.append(f"  {account.exchange}, {account.provenance}", style="dim")
     if not account.currency:
         return title
@@ -191,7 +196,7 @@ def killed(report: Any) -> RenderableType:
         "UNCONFIRMED": ("The database cannot be asked whether all is flat.", "bold red"),
     }
     text, style = words[report.result]
-    left = [Text(f"  {item}") for item in report.left]
+    left = [Text(f"  {one_line(item)}") for item in report.left]
     lifting = Text("Lift it with: ", style="dim").append("promethean unkill", style="bold")
     return Group(Text(f"KILLED  {report.latch}", style="bold red"), Text(text, style=style), *left, lifting)
 
@@ -207,9 +212,13 @@ def accounts(found: Sequence[Any]) -> RenderableType:
     if not found:
         return Text("No account yet. Start with: promethean up", style="dim")
     table = _table("Label", "Exchange", "Kind", "State")
+    for column in table.columns:  # a long label is folded within its column, so that all of it can be read
+        column.no_wrap = column.header != "Label"
+        column.overflow = "fold"
     for account in found:
         kind = "paper" if account.is_paper else "testnet" if account.is_testnet else "live"
-        table.add_row(account.label, account.exchange, kind, str(account.mode) if account.is_active else "inactive")
+        state = str(account.mode) if account.is_active else "inactive"
+        table.add_row(Text(one_line(account.label)), Text(account.exchange), kind, state)
     return table
 
 
