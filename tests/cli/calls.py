@@ -17,7 +17,7 @@ import asyncpg
 from typer.testing import CliRunner
 
 from promethean.app import asking
-from promethean.cli import cli
+from promethean.cli.root import cli
 from promethean.config.layers import load_settings
 from promethean.runtime.operations import PlatformStatus
 from promethean.storage.postgres_server import connect_or_start

@@ -11,7 +11,7 @@ from tests.cli.calls import promethean
 
 def test_the_command_line_imports_nothing_heavy_before_a_command_runs() -> None:
     heavy = ("numpy", "pydantic", "sqlalchemy", "asyncpg", "ccxt", "chdb", "clickhouse_connect", "pyarrow", "alembic")
-    program = f"import sys, promethean.cli; print([name for name in {heavy!r} if name in sys.modules])"
+    program = f"import sys, promethean.cli.root; print([name for name in {heavy!r} if name in sys.modules])"
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
 

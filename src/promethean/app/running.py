@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import gc
-import signal
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -18,6 +17,7 @@ from promethean.app.desk import DEFAULT_STRATEGY, find_strategy_file, load_strat
 from promethean.app.register import register_everything
 from promethean.config.tree import Settings
 from promethean.domain.errors import ConfigError, JournalTamperedError, LeaseLostError, StoreError
+from promethean.runtime.stopping import Stopping
 
 if TYPE_CHECKING:
     from promethean.domain.events import CandleClosed
@@ -44,11 +44,12 @@ class UpOptions:
     until_end: bool = False
 
 
-def up(settings: Settings, options: UpOptions, watcher: Watcher) -> Summary:
+def up(settings: Settings, options: UpOptions, watcher: Watcher, stopping: Stopping | None = None) -> Summary:
     """Run the platform on paper until it is stopped or done.
 
+    stopping: for who else wants to stop it; SIGINT and SIGTERM do, cleanly.
     Raises ConfigError for what is wrong with set-up or input, before anything trades; StoreError when PostgreSQL stays
-    away.  SIGINT and SIGTERM end it cleanly.
+    away; Stopped for a signal before trading has begun.
     """
     from promethean.runtime.home import only_one, prepare_home
 
@@ -57,10 +58,10 @@ def up(settings: Settings, options: UpOptions, watcher: Watcher) -> Summary:
     file = load_strategy(find_strategy_file(settings, options.strategy))
     _refuse_early(settings, options)
     home = prepare_home(settings.app.home)
-    with only_one(home):
+    with stopping or Stopping() as stopping, only_one(home):
         _check_keys(settings)
         with Postgres(settings) as database:
-            return asyncio.run(_up(settings, options, watcher, file, database, begun))
+            return asyncio.run(_up(settings, options, watcher, file, database, stopping, begun))
 
 
 def _refuse_early(settings: Settings, options: UpOptions) -> None:
@@ -83,14 +84,17 @@ def _check_keys(settings: Settings) -> None:
 
 
 async def _up(
-    settings: Settings, options: UpOptions, watcher: Watcher, file: StrategyFile, postgres: Postgres, begun: float
+    settings: Settings,
+    options: UpOptions,
+    watcher: Watcher,
+    file: StrategyFile,
+    postgres: Postgres,
+    stopping: Stopping,
+    begun: float,
 ) -> Summary:
-    stopping = asyncio.Event()
-    loop = asyncio.get_running_loop()
-    for number in (signal.SIGINT, signal.SIGTERM):
-        loop.add_signal_handler(number, stopping.set)
+    stopping.watch_over()
     if options.for_s is not None:
-        loop.call_later(options.for_s, stopping.set)
+        asyncio.get_running_loop().call_later(options.for_s, stopping.wanted.set)
     for attempt in range(RESTARTS_MAX + 1):
         try:
             return await _run_once(settings, options, watcher, file, postgres.dsn, stopping, begun)
@@ -99,13 +103,13 @@ async def _up(
         except (StoreError, ConfigError) as error:
             # A database that was there and refuses now is away, not wrong.
             is_first = attempt == 0 and isinstance(error, ConfigError)
-            if is_first or attempt == RESTARTS_MAX or stopping.is_set():
+            if is_first or attempt == RESTARTS_MAX or stopping.wanted.is_set():
                 raise
             # Restarting is the same as starting: nothing of the broken group is true, the journal knows what is.
             wait_s = 0.5 * 2**attempt
             watcher.say(f"{error}.  Starting again from the journal in {wait_s:g} s.")
             with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(stopping.wait(), wait_s)
+                await asyncio.wait_for(stopping.wanted.wait(), wait_s)
             postgres.find_again()
     raise AssertionError("every way out of the loop returns or raises")
 
@@ -116,7 +120,7 @@ async def _run_once(
     watcher: Watcher,
     file: StrategyFile,
     dsn: str,
-    stopping: asyncio.Event,
+    stopping: Stopping,
     begun: float,
 ) -> Summary:
     from promethean.runtime.clock import SystemClock
@@ -138,10 +142,11 @@ async def _run_once(
         store = _market_store(settings, feed, closing)
         runner, account, info = await assemble(settings, file, database, journal, market, feed, clock, watcher, store)
         await runner.start()
+        await stopping.begin()
         watcher.started(info)
         _settle_memory()
         start_seconds = time.perf_counter() - begun
-        stop_task = asyncio.ensure_future(stopping.wait())
+        stop_task = asyncio.ensure_future(stopping.wanted.wait())
         stop_task.add_done_callback(lambda _: runner.stop())
         run_begun, events_before = time.perf_counter(), account.state.account.sequence
         try:

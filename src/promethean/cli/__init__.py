@@ -1,53 +1,43 @@
 """The command line: reads what a person typed, calls `app`, and shows the answer.
 
-Exit status 0: done; 1: the work failed; 2: the input or the set-up is wrong.  With `--json` the last line of standard
-output is one object.  Nothing heavy is imported before a command runs.
+Exit status 0: done; 1: the work failed; 2: the input or the set-up is wrong; 130, 143: Ctrl-C or SIGTERM came before
+the work was done.  With `--json` the last line of standard output is one object.  Nothing heavy is imported before a
+command runs, and nothing at all before signals are answered.
 """
 
 from __future__ import annotations
 
-from importlib import import_module
-from pathlib import Path
-from typing import Annotated
-
-import typer
-
-cli = typer.Typer(
-    name="promethean",
-    help="An autonomous crypto trading platform. Start with: promethean up",
-    no_args_is_help=True,
-    add_completion=False,
-    pretty_exceptions_enable=False,
-    context_settings={"help_option_names": ["-h", "--help"]},
-)
-
-
-@cli.callback()
-def _options(
-    context: typer.Context,
-    config: Annotated[Path | None, typer.Option(help="The settings file to read, instead of promethean.yaml.")] = None,
-    home: Annotated[Path | None, typer.Option(help="The folder that holds all state.")] = None,
-) -> None:
-    context.obj = {"config": config, "home": home}
-
-
-# One module each, in the order of the help, which shows commands before groups.  A new one needs its name here.
-for _module in (
-    "run",
-    "backtest",
-    "status",
-    "kill",
-    "program",
-    "accounts",
-    "audit",
-    "data",
-    "config",
-    "secrets",
-    "bench",
-):
-    cli.add_typer(import_module(f"{__name__}.{_module}").commands)
+import signal
+import sys
+from types import FrameType
 
 
 def main() -> None:
     """The `promethean` program."""
-    cli()
+    try:
+        signal.signal(signal.SIGTERM, _terminate)
+        from promethean.cli.root import cli
+
+        cli()
+    except KeyboardInterrupt as stop:
+        _end(stop)
+    except SystemExit as end:
+        # Typer ends without a word when a signal comes while it reads what was typed.
+        cause = getattr(end.__context__, "__cause__", None)
+        if isinstance(cause, KeyboardInterrupt):
+            _end(cause)
+        raise
+
+
+def _terminate(number: int, _: FrameType | None) -> None:
+    from promethean.domain.errors import Stopped
+
+    raise Stopped(number)
+
+
+def _end(stop: KeyboardInterrupt) -> None:
+    from promethean.domain.errors import stopped_by
+
+    number, words = stopped_by(stop)
+    sys.stderr.write(f"error: {words}\n")
+    sys.exit(128 + number)

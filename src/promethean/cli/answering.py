@@ -76,7 +76,7 @@ def complain(message: str) -> None:
 @contextlib.contextmanager
 def answering(context: typer.Context, as_json: bool) -> Iterator[Answer]:
     """Turn what goes wrong into one sentence and an exit status."""
-    from promethean.domain.errors import ConfigError, JournalTamperedError, PrometheanError
+    from promethean.domain.errors import ConfigError, JournalTamperedError, PrometheanError, stopped_by
 
     answer = Answer(context, as_json)
     try:
@@ -85,8 +85,9 @@ def answering(context: typer.Context, as_json: bool) -> Iterator[Answer]:
         answer.fail(str(error), WRONG)
     except PrometheanError as error:
         answer.fail(str(error), FAILED)
-    except KeyboardInterrupt:
-        answer.fail("stopped by the keyboard", FAILED)
+    except KeyboardInterrupt as stop:
+        number, words = stopped_by(stop)
+        answer.fail(words, 128 + number)  # as shells count it
     except (typer.Exit, typer.Abort):
         raise
     except Exception as error:  # noqa: BLE001  our own bug: the person gets a sentence, the log gets the rest

@@ -6,6 +6,7 @@ An expected answer is a returned value, not an exception; our own mistakes are a
 from __future__ import annotations
 
 import difflib
+import signal
 from collections.abc import Iterable
 
 
@@ -65,6 +66,24 @@ class OrderOutcomeUnknownError(VenueError):
 
 class FeedError(PrometheanError):
     """A market feed cannot deliver: no network, no such file, unreadable data."""
+
+
+class Stopped(KeyboardInterrupt):
+    """A signal asks the process to end, and there is nothing under way that has to be brought to an end first.
+
+    number: of the signal.  Not a PrometheanError: nobody catches it on the way but to clean up, as with Ctrl-C.
+    """
+
+    def __init__(self, number: int) -> None:
+        super().__init__(number)
+        self.number = number
+
+
+def stopped_by(stop: KeyboardInterrupt) -> tuple[int, str]:
+    """The signal that ended the work, and the one sentence about it."""
+    number = stop.number if isinstance(stop, Stopped) else signal.SIGINT
+    who = "the keyboard" if number == signal.SIGINT else signal.Signals(number).name
+    return number, f"stopped by {who} before the work was done"
 
 
 def unknown_name(kind: str, name: str, known: Iterable[str]) -> str:
