@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import sys
 import time
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
@@ -37,6 +38,7 @@ class Answer:
         self.as_json = as_json
         self.status = DONE
         self.log_file: Path | None = None
+        self._lost: OSError | None = None
 
     def settings(self, given: list[str] | None = None, /, **options: str | None) -> Settings:
         """The settings, those of the command line first; logging starts with them.  Raises ConfigError."""
@@ -54,10 +56,36 @@ class Answer:
 
     def give(self, value: Any, page: Callable[[], RenderableType]) -> None:
         """The answer.  value: for machines; page: makes what people see, only when a person looks."""
-        if self.as_json:
-            typer.echo(json.dumps(for_machines(value)))
-        else:
-            make_console().print(page())
+        self._write(value, lambda: make_console().print(page()))
+
+    def give_text(self, value: Any, text: str) -> None:
+        """As `give`, with a page that is text and is not to be broken into lines."""
+        self._write(value, lambda: typer.echo(text, nl=False))
+
+    def _write(self, value: Any, show: Callable[[], None]) -> None:
+        try:
+            if self.as_json:
+                typer.echo(json.dumps(for_machines(value)))
+            else:
+                show()
+            sys.stdout.flush()
+        except OSError as error:
+            self.unheard(error)
+
+    def unheard(self, error: OSError) -> None:
+        """Standard output takes no more: go on in silence.  A reader who has gone had enough; a failure is told."""
+        # What is still buffered would fail again at the end of the process.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        if not isinstance(error, BrokenPipeError):
+            self._lost = error
+
+    def end(self) -> None:
+        """The end of a command that has done its work."""
+        if self._lost is not None:
+            reason = self._lost.strerror
+            self.fail(f"standard output cannot be written ({reason}); make room there, or send it elsewhere", FAILED)
+        if self.status != DONE:
+            raise typer.Exit(self.status)
 
     def fail(self, message: str, status: int) -> NoReturn:
         """End the command with one sentence."""
@@ -92,8 +120,7 @@ def answering(context: typer.Context, as_json: bool) -> Iterator[Answer]:
         raise
     except Exception as error:  # noqa: BLE001  our own bug: the person gets a sentence, the log gets the rest
         answer.fail(_our_mistake(error, answer.log_file), FAILED)
-    if answer.status != DONE:
-        raise typer.Exit(answer.status)
+    answer.end()
 
 
 def refuse(message: str) -> NoReturn:
@@ -124,7 +151,11 @@ def make_console(*, stderr: bool = False) -> Console:
     """Where pages are shown: as wide as the terminal, and wide enough in a pipe."""
     from rich.console import Console, ConsoleDimensions
 
-    console = Console(stderr=stderr, highlight=False)
+    class Terminal(Console):
+        def on_broken_pipe(self) -> None:
+            raise  # the BrokenPipeError at hand, for who prints; Console itself would end the process here
+
+    console = Terminal(stderr=stderr, highlight=False)
     if not console.is_terminal and "COLUMNS" not in os.environ:
         console.size = ConsoleDimensions(PIPE_COLUMNS, 25)  # a pipe has no width: nothing should be cut for it
     return console

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import json
-
 import typer
 
 from promethean.cli.answering import Json, Set, answering
@@ -39,8 +37,8 @@ def config_check(context: typer.Context, sets: Set = None, as_json: Json = False
 @commands.command("reference")
 def config_reference(context: typer.Context, as_json: Json = False) -> None:
     """Print the reference page of all settings, as Markdown."""
-    with answering(context, as_json):
+    with answering(context, as_json) as answer:
         from promethean.config.pages import reference_page
 
         page = reference_page()
-        typer.echo(json.dumps({"page": page}) if as_json else page, nl=as_json)
+        answer.give_text({"page": page}, page)

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import json
-
 import typer
 
 from promethean.cli.answering import Json, answering
@@ -39,10 +37,10 @@ def migrate(context: typer.Context, as_json: Json = False) -> None:
 @commands.command()
 def version(context: typer.Context, as_json: Json = False) -> None:
     """Print the version."""
-    with answering(context, as_json):
+    with answering(context, as_json) as answer:
         import platform
 
         from promethean import __version__
 
         found = {"version": __version__, "python": platform.python_version(), "system": platform.platform()}
-        typer.echo(json.dumps(found) if as_json else f"promethean {__version__}, Python {found['python']}")
+        answer.give_text(found, f"promethean {__version__}, Python {found['python']}\n")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -51,6 +52,7 @@ def up(
             refuse(f"{len(strategy)} strategies at once are not available yet; give one --strategy")
         settings = answer.settings(sets, app__mode=mode, app__feed=feed, app__seed=None if seed is None else str(seed))
         from promethean.app import desk, running
+        from promethean.runtime.stopping import Stopping
 
         options = running.UpOptions(
             strategy=strategy[0] if strategy else desk.DEFAULT_STRATEGY,
@@ -58,9 +60,15 @@ def up(
             for_s=_duration(for_),
             until_end=until_end,
         )
-        view = _view(answer, settings, plain=plain, is_fast=options.speed is None)
+        stopping = Stopping()
+
+        def gone(error: OSError) -> None:
+            answer.unheard(error)
+            stopping.ask()
+
+        view = _view(answer, settings, gone, plain=plain, is_fast=options.speed is None)
         with view:
-            found = running.up(settings, options, view)
+            found = running.up(settings, options, view, stopping)
         answer.give(found, lambda: _summary_page(found, settings))
 
 
@@ -90,7 +98,7 @@ def _duration(text: str | None) -> float | None:
     return seconds
 
 
-def _view(answer: Answer, settings: Settings, *, plain: bool, is_fast: bool) -> View:
+def _view(answer: Answer, settings: Settings, gone: Callable[[OSError], None], *, plain: bool, is_fast: bool) -> View:
     from promethean.interfaces.terminal.view import LineView, LivingView, QuietView
     from promethean.runtime.telemetry import start_logging
 
@@ -100,7 +108,7 @@ def _view(answer: Answer, settings: Settings, *, plain: bool, is_fast: bool) -> 
     console = make_console()
     if console.is_terminal and not plain:
         return LivingView(console)
-    return LineView(console, counters=is_fast and not plain)
+    return LineView(console, counters=is_fast and not plain, gone=gone)
 
 
 def _summary_page(found: Any, settings: Settings) -> RenderableType:

@@ -10,7 +10,7 @@ import math
 import sys
 import threading
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from decimal import Decimal
 from types import TracebackType
 from typing import Self
@@ -67,10 +67,14 @@ class LineView(QuietView):
     """For pipes and logs: one line for each fact.
 
     counters: instead of every fact, say every few seconds how far a fast replay has come.
+    gone:     is told why a line could not be written, mostly because its reader has gone; None lets the error through.
     """
 
-    def __init__(self, console: Console, *, counters: bool = False) -> None:
+    def __init__(
+        self, console: Console, *, counters: bool = False, gone: Callable[[OSError], None] | None = None
+    ) -> None:
         self._console = console
+        self._gone = gone
         self._counters = counters
         self._log = FactLog(keep=2)
         self._waiting: Line | None = None
@@ -146,7 +150,12 @@ class LineView(QuietView):
         )
 
     def _print(self, text: str) -> None:
-        self._console.print(text, markup=False, highlight=False, soft_wrap=True)
+        try:
+            self._console.print(text, markup=False, highlight=False, soft_wrap=True)
+        except OSError as error:
+            if self._gone is None:
+                raise
+            self._gone(error)
 
 
 class LivingView(QuietView):
