@@ -28,6 +28,7 @@ from promethean.app.desk import (
 from promethean.app.register import register_everything
 from promethean.config.tree import Settings
 from promethean.domain.errors import ConfigError
+from promethean.domain.money import plain
 
 if TYPE_CHECKING:
     from promethean.domain.candles import CandleSeries
@@ -416,6 +417,57 @@ def as_object(report: BacktestReport, *, with_trades: bool) -> dict[str, Any]:
     if with_trades:
         answer["trade_list"] = [trade_row(part) for part in result.books.parts]
     return answer
+
+
+def write_report(report: BacktestReport, path: Path) -> None:
+    """The report as one HTML page.  Raises ConfigError when the file cannot be written."""
+    from promethean.interfaces.report.page import backtest_page
+
+    bench = report.bench
+    found = as_object(report, with_trades=False)
+    page = backtest_page(
+        found,
+        report.result,
+        bench.candles.open_time_ns,
+        bench.candles.close,
+        bench.instrument.quote,
+        _other_costs(report),
+        _made_of(report),
+    )
+    try:
+        path.write_text(page, encoding="utf-8")
+    except OSError as error:
+        raise ConfigError(f"{path} cannot be written ({error.strerror}); choose another place for --report") from error
+
+
+def _other_costs(report: BacktestReport) -> list[dict[str, Any]]:
+    """The same backtest with half, the same and double the fees and slippage (SPEC 9.8)."""
+    bench, rows = report.bench, []
+    for name, factor in (("half", Decimal("0.5")), ("as they are", Decimal(1)), ("double", Decimal(2))):
+        terms = dataclasses.replace(
+            bench.terms,
+            fee_maker=bench.terms.fee_maker * factor,
+            fee_taker=bench.terms.fee_taker * factor,
+            slippage_bps=bench.terms.slippage_bps * factor,
+        )
+        books = (report.result if factor == 1 else run(dataclasses.replace(bench, terms=terms))).books
+        gain = 100 * (float(books.cash) / float(bench.cash) - 1)
+        rows.append({"name": name, "trades": len(books.trades), "equity": books.cash, "return_pct": gain})
+    return rows
+
+
+def _made_of(report: BacktestReport) -> list[tuple[str, str]]:
+    bench, terms = report.bench, report.bench.terms
+    way = "compiled loop, booked in exact decimals"
+    return [
+        ("Strategy", f"{bench.file.name}, content {bench.file.config_hash[:12]}"),
+        ("Fees", f"maker {100 * terms.fee_maker:.4g} %, taker {100 * terms.fee_taker:.4g} % of each fill"),
+        ("Slippage", f"{terms.slippage_bps} basis points for an order as large as its candle's volume"),
+        ("Latency", f"{terms.latency_ms} ms"),
+        ("Market", f"tick {plain(bench.instrument.price_increment)}, lot {plain(bench.instrument.quantity_increment)}"),
+        ("Coverage", f"{100 * bench.coverage:.2f} % of the candles between the first and the last"),
+        ("Run", way if report.result.stepped is None else f"step by step: {report.result.stepped}"),
+    ]
 
 
 def write_trades(report: BacktestReport, path: Path) -> None:

@@ -40,6 +40,9 @@ def backtest(
     trades: Annotated[
         Path | None, typer.Option(metavar="OUT.csv", help="Write one line for each closed part here.")
     ] = None,
+    report_to: Annotated[
+        Path | None, typer.Option("--report", metavar="OUT.html", help="Write a report with pictures here.")
+    ] = None,
     as_json: Json = False,
 ) -> None:
     """Run a strategy over recorded candles."""
@@ -55,6 +58,8 @@ def backtest(
         report = backtesting.run_backtest(settings, options)
         if trades is not None:
             backtesting.write_trades(report, trades)
+        if report_to is not None:
+            backtesting.write_report(report, report_to)
         found = backtesting.as_object(report, with_trades=trades is None)
         answer.give(found, lambda: backtests.page(found, report.bench.instrument.quote))
 

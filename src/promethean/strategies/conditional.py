@@ -34,7 +34,7 @@ class Use(Struct, frozen=True):
 
     alias:      its name in conditions.
     parameters: by name: a number, or the name of one of the file's parameters.
-    timeframes: the ones it is computed on.
+    timeframes: the ones it is computed on; none: the primary one, whichever that is.
     """
 
     name: str
@@ -172,12 +172,22 @@ class ConditionStrategy:
             values[name] = value
         return values
 
+    def _timeframes(self, use: Use) -> tuple[str, ...]:
+        """The timeframes of an indicator.  Raises ConfigError for one that the candles at hand are too coarse for."""
+        for timeframe in use.timeframes:
+            if timeframe_ns(timeframe) % timeframe_ns(self.timeframe):
+                raise ConfigError(
+                    f"indicator {use.alias} reads candles of {timeframe}, which cannot be built from those of "
+                    f"{self.timeframe}; give finer data, or another timeframe"
+                )
+        return use.timeframes or (self.timeframe,)
+
     def _find_sources(self, uses: tuple[Use, ...]) -> dict[str, tuple[Use, str, int]]:
         """Every name that the indicators give to conditions: what it is, on which timeframe, which output."""
         sources: dict[str, tuple[Use, str, int]] = {}
         for use in uses:
             entry = INDICATORS.get(use.name)
-            for timeframe in use.timeframes:
+            for timeframe in self._timeframes(use):
                 heads = [f"{use.alias}_{timeframe}"] + ([use.alias] if timeframe == self.timeframe else [])
                 for head in heads:
                     names = [(head, 0)] + [(f"{head}.{field}", place) for place, field in enumerate(entry.outputs)]
@@ -196,7 +206,7 @@ class ConditionStrategy:
                 continue  # it continues from a state; a live view gives it all the candles it keeps
             numbers = self._numbers(use)
             declared = {name: value for name, value in numbers.items() if name in _names(entry.window)}
-            for timeframe in use.timeframes:
+            for timeframe in self._timeframes(use):
                 ratio = timeframe_ns(timeframe) // timeframe_ns(self.timeframe)
                 longest = max(longest, (entry.window(**declared) + 1) * ratio)
         return longest + lookback

@@ -62,7 +62,9 @@ def _use(sections: Section, number: int, item: Any, timeframe: str) -> Use:
             choices = sections.section("parameters", optional=True).values
             raise given.error(key, f"names an {unknown_name('parameter', value, choices)} of this file")
         parameters[key] = value if isinstance(value, str) else Decimal(value)
-    frames = use.values.get("timeframes", [timeframe])
+    if "timeframes" not in use.values:
+        return Use(name, use.text("as", default=name.upper()), parameters, ())
+    frames = use.values["timeframes"]
     if not isinstance(frames, list) or not frames:
         raise use.error("timeframes", f"is {frames!r}, not a list; write for example [{timeframe}]")
     primary_ns = timeframe_ns(timeframe)

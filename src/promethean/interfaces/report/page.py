@@ -1,0 +1,138 @@
+"""The report of a backtest: one page that needs nothing beside itself."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+from promethean.domain.candles import FloatArray, IntArray
+from promethean.evaluation import analysis
+from promethean.evaluation.backtest import Backtest
+from promethean.interfaces.report import pictures
+
+MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
+
+
+def backtest_page(
+    found: Mapping[str, Any],
+    result: Backtest,
+    open_time_ns: IntArray,
+    close: FloatArray,
+    quote: str,
+    costs: Sequence[Mapping[str, Any]],
+    made: Sequence[tuple[str, str]],
+) -> str:
+    """The page as HTML text.
+
+    found: the fields of the backtest's answer.  close: quote units per base unit, shape as `open_time_ns`.
+    costs: rows of `name`, `trades`, `equity` and `return_pct` for other costs.  made: how it was made, name and words.
+    """
+    from jinja2 import Environment, FileSystemLoader, StrictUndefined
+
+    environment = Environment(
+        loader=FileSystemLoader(Path(__file__).parent), autoescape=True, undefined=StrictUndefined, trim_blocks=True
+    )
+    cash = float(found["start_equity"])
+    parts = result.books.parts
+    groups = [
+        {"name": "By reason", "rows": analysis.by_reason(parts)},
+        {"name": "By session of the entry, UTC", "rows": analysis.by_session(parts)},
+        {"name": "By side", "rows": analysis.by_side(parts)},
+    ]
+    return environment.get_template("backtest.html.j2").render(
+        title=f"{found['strategy']} on {found['symbol']}",
+        found=found,
+        remarks=_remarks(found),
+        cards=_cards(found, quote),
+        months=MONTHS,
+        years=analysis.monthly_returns(result.equity, open_time_ns, cash),
+        groups=groups,
+        costs=costs,
+        made=made,
+        shown=min(len(result.books.trades), pictures.MARKS_MAX),
+        pictures=_pictures(result, open_time_ns, close, quote, cash),
+        tone=_tone,
+        percent=_percent,
+        amount=_amount,
+    )
+
+
+def _pictures(result: Backtest, open_time_ns: IntArray, close: FloatArray, quote: str, cash: float) -> dict[str, Any]:
+    import numpy as np
+    from markupsafe import Markup
+
+    hold = cash * close / close[0]
+    drawn = {
+        "equity": pictures.equity_picture(open_time_ns, result.equity, hold, quote),
+        "drawdown": pictures.drawdown_picture(open_time_ns, analysis.drawdown(result.equity, cash)),
+        "trades": "",
+        "profits": "",
+    }
+    trades = result.books.trades
+    if trades:
+        newest = {len(trades) - number for number in range(pictures.MARKS_MAX)}
+        parts = [part for part in result.books.parts if part.trade in newest]
+        entries = [(part.opened_at_ns, float(part.entry_price), True) for part in parts]
+        exits = [(part.closed_at_ns, float(part.exit_price), part.pnl > 0) for part in parts]
+        # Where not all trades are shown, neither is the time before the first one that is.
+        first = 0 if len(parts) == len(result.books.parts) else int(np.searchsorted(open_time_ns, entries[0][0]))
+        drawn["trades"] = pictures.trades_picture(open_time_ns[first:], close[first:], entries, exits, quote)
+        drawn["profits"] = pictures.profits_picture(np.array([float(trade.pnl) for trade in trades]), quote)
+    # Our own drawings, made of numbers alone: nothing in them comes from outside.
+    return {name: Markup(picture) for name, picture in drawn.items()}  # noqa: S704
+
+
+def _remarks(found: Mapping[str, Any]) -> list[str]:
+    remarks = [f"{remark}." for remark in found["remarks"]]
+    if found["limits"] == "research":
+        remarks.append(
+            "Research: the venue's filters, the side of the stop, cash and the file's own limits were applied; every "
+            "other risk control was off."
+        )
+    if found["unknown_conditions"]:
+        remarks.append(f"At {found['unknown_conditions']:,} candles a condition could not be answered: not met.")
+    if not found["reliable"]:
+        remarks.append("Less than 30 days: Sharpe and Sortino are unreliable.")
+    return remarks
+
+
+def _cards(found: Mapping[str, Any], quote: str) -> list[dict[str, str]]:
+    rate = found["win_rate_pct"]
+    factor = found["profit_factor"]
+    return [
+        _card("Return", f"{found['return_pct']:+.2f} %", found["return_pct"]),
+        _card("Buy and hold", f"{found['buy_and_hold_pct']:+.2f} %"),
+        _card(f"Final equity, {quote}", _amount(Decimal(found["final_equity"]))),
+        _card("Largest drawdown", f"{found['max_drawdown_pct']:.2f} %"),
+        _card("Trades", f"{found['trades']:,}"),
+        _card("Won", "unknown" if rate is None else f"{rate:.1f} %"),
+        _card("Profit factor", "unknown" if factor is None else f"{factor:.2f}"),
+        _card("Sharpe, a year", _ratio(found["sharpe"])),
+        _card("Sortino, a year", _ratio(found["sortino"])),
+        _card(f"Fees, {quote}", _amount(Decimal(found["fees"]))),
+        _card("In the market", f"{found['exposure_pct']:.1f} %"),
+    ]
+
+
+def _card(name: str, value: str, judged: float | None = None) -> dict[str, str]:
+    return {"name": name, "value": value, "tone": _tone(judged)}
+
+
+def _ratio(value: float | None) -> str:
+    return "unknown" if value is None else f"{value:.2f}"
+
+
+def _tone(value: Any) -> str:
+    if value is None or not value:
+        return ""
+    return "good" if value > 0 else "bad"
+
+
+def _percent(value: float | None) -> str:
+    return "" if value is None else f"{value:+.2f}"
+
+
+def _amount(value: Decimal) -> str:
+    return f"{value:,.2f}"

@@ -1,0 +1,58 @@
+"""Where a result comes from, by hand-made cases."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from decimal import Decimal
+
+import numpy as np
+import pytest
+
+from promethean.domain.market import Side
+from promethean.evaluation import analysis
+from promethean.evaluation.ledger import Part
+
+D = Decimal
+HOUR_NS = 3600 * 10**9
+
+
+def at(text: str) -> int:
+    return int(datetime.fromisoformat(text).replace(tzinfo=UTC).timestamp()) * 10**9
+
+
+def part(opened: str, pnl: str, reason: str = "stop", side: Side = Side.BUY) -> Part:
+    return Part(1, side, at(opened), at(opened) + HOUR_NS, D(100), D(101), D(1), reason, D("0.1"), D(pnl))
+
+
+def test_months_start_where_the_last_one_ended_and_years_compound() -> None:
+    times = np.array([at("2024-11-30T23:00"), at("2024-12-15T00:00"), at("2024-12-31T23:00"), at("2025-02-01T00:00")])
+    years = analysis.monthly_returns(np.array([110.0, 50.0, 99.0, 198.0]), times, 100.0)
+    assert [year.year for year in years] == [2024, 2025]
+    assert list(years[0].months[10:]) == pytest.approx([10.0, -10.0])
+    assert years[0].months[:10] == (None,) * 10
+    assert years[0].total == pytest.approx(-1.0)
+    assert years[1].months[0] is None
+    assert years[1].months[1] == years[1].total == pytest.approx(100.0)
+
+
+def test_the_drawdown_is_measured_from_the_highest_equity_the_start_included() -> None:
+    below = analysis.drawdown(np.array([90.0, 120.0, 60.0, 120.0]), 100.0)
+    assert below == pytest.approx([-10.0, 0.0, -50.0, 0.0])
+
+
+def test_parts_are_counted_by_reason_and_by_side() -> None:
+    parts = [part("2024-01-01T01:00", "-2"), part("2024-01-01T02:00", "3", "target"), part("2024-01-01T03:00", "-1")]
+    stop, target = analysis.by_reason(parts)
+    assert (stop.name, stop.parts, stop.won, stop.pnl, stop.fees) == ("stop", 2, 0, D(-3), D("0.2"))
+    assert (target.name, target.parts, target.won, target.pnl) == ("target", 1, 1, D(3))
+    short = part("2024-01-01T01:00", "1", side=Side.SELL)
+    assert [(group.name, group.parts) for group in analysis.by_side([*parts, short])] == [("long", 3), ("short", 1)]
+
+
+@pytest.mark.parametrize(
+    ("hour", "names"),
+    [("00", ["Asia"]), ("07", ["Asia", "Europe"]), ("08", ["Europe"]), ("13", ["Europe", "US"]), ("16", ["US"]),
+     ("21", ["US"]), ("22", ["between sessions"])],
+)  # fmt: skip
+def test_a_part_counts_in_every_session_that_its_entry_lies_in(hour: str, names: list[str]) -> None:
+    assert [group.name for group in analysis.by_session([part(f"2024-01-01T{hour}:30", "1")])] == names

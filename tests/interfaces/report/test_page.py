@@ -1,0 +1,98 @@
+"""The report of a backtest: complete, self-contained, and the same every time."""
+
+from __future__ import annotations
+
+import re
+from decimal import Decimal
+from pathlib import Path
+from xml.etree import ElementTree
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from promethean.app import backtesting
+from promethean.config.layers import load_settings
+from promethean.interfaces.report import pictures
+
+
+@pytest.fixture
+def candles(tmp_path: Path) -> Path:
+    """Two and a half months of hourly candles that swing around 100."""
+    random = np.random.default_rng(1)
+    count = 1_800
+    close = np.round(100 * np.exp(np.cumsum(random.normal(0, 0.01, count))), 2)
+    opened = np.concatenate(([100.0], close[:-1]))
+    high, low = np.maximum(opened, close) + 0.3, np.minimum(opened, close) - 0.3
+    times = 1_700_006_400_000 + 3_600_000 * np.arange(count, dtype=np.int64)
+    columns = {
+        "timestamp": times,
+        "open": opened,
+        "high": high,
+        "low": low,
+        "close": close,
+        "volume": np.full(count, 9.0),
+    }
+    path = tmp_path / "BTCUSDT_1h.parquet"
+    pq.write_table(pa.table(columns), path)
+    return path
+
+
+def report(candles: Path, tmp_path: Path, **overrides: str) -> str:
+    settings = load_settings({}, {}, tmp_path)
+    options = backtesting.BacktestOptions("reference_rsi", str(candles), overrides, cash=Decimal(100_000))
+    out = tmp_path / "report.html"
+    backtesting.write_report(backtesting.run_backtest(settings, options), out)
+    return out.read_text()
+
+
+def test_a_report_holds_its_pictures_and_asks_for_nothing_from_outside(candles: Path, tmp_path: Path) -> None:
+    page = report(candles, tmp_path)
+    assert page.count("<svg") == 4
+    assert not re.search(r"""(?:src|href)\s*=\s*["'](?!#)|@import|url\(http""", page)
+    assert "<script" not in page
+    for heading in ("Equity", "Drawdown", "Return by month", "Trades on the price", "By reason", "If it cost more"):
+        assert heading in page
+    assert "every other risk control was off" in page
+    for picture in re.findall(r"<svg.*?</svg>", page, re.DOTALL):
+        ElementTree.fromstring(picture)
+
+
+def test_the_same_backtest_gives_the_same_report(candles: Path, tmp_path: Path) -> None:
+    assert report(candles, tmp_path) == report(candles, tmp_path)
+
+
+def test_double_costs_leave_less_and_half_costs_more(candles: Path, tmp_path: Path) -> None:
+    page = report(candles, tmp_path)
+    half, same, double = (
+        Decimal(re.search(rf"<td>{name}</td><td>[\d,]+</td><td>([\d,.]+)</td>", page)[1].replace(",", ""))  # type: ignore[index]  # they are there
+        for name in ("half", "as they are", "double")
+    )
+    assert half > same > double
+
+
+def test_a_report_without_a_trade_says_so(candles: Path, tmp_path: Path) -> None:
+    page = report(candles, tmp_path, low="1", high="99")
+    assert "There was no trade." in page
+    assert page.count("<svg") == 2
+
+
+def test_a_long_line_keeps_its_highest_and_its_lowest_point() -> None:
+    values = np.sin(np.arange(50_000.0))
+    values[12_345], values[23_456] = 9.0, -9.0
+    _, kept = pictures._line(np.arange(50_000, dtype=np.int64), values)
+    assert len(kept) <= pictures.POINTS_MAX
+    assert (kept.max(), kept.min()) == (9.0, -9.0)
+
+
+def test_text_from_a_file_is_shown_as_text(candles: Path, tmp_path: Path) -> None:
+    shipped = Path(__file__).parents[3] / "config" / "strategies" / "reference_rsi.yaml"
+    strategy = tmp_path / "odd.yaml"
+    strategy.write_text(shipped.read_text().replace("name: Reference RSI", 'name: "<script>alert(1)</script>"'))
+    settings = load_settings({}, {}, tmp_path)
+    options = backtesting.BacktestOptions(str(strategy), str(candles), cash=Decimal(100_000))
+    out = tmp_path / "report.html"
+    backtesting.write_report(backtesting.run_backtest(settings, options), out)
+    assert "<script>alert" not in out.read_text()
+    assert "&lt;script&gt;alert" in out.read_text()
