@@ -451,7 +451,7 @@ def test_signals_are_made_of_the_candles_known_by_then_and_of_nothing_later(told
     assert len(raised) == 3
     for found in raised:
         closes = np.array([row[4] for row in rows if (row[0] + MINUTE) * NS_PER_MS <= found.at_ns])
-        assert float(found.metadata["rsi"]) == pytest.approx(rsi(closes, 14)[-1], abs=1e-5)
+        assert float(found.metadata["RSI(14)"]) == pytest.approx(rsi(closes, 14)[-1], abs=1e-5)
 
 
 def test_a_start_without_the_venue_is_synthetic_and_leaves_the_live_account_alone(told: Told) -> None:

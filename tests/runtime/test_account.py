@@ -92,6 +92,9 @@ class SpyVenue(PaperVenue):
         return answer
 
 
+OWN_ROWS = "SELECT 1 FROM events WHERE stream LIKE 'account/%'"
+
+
 class Stage:
     """A started process that is moved candle by candle."""
 
@@ -103,7 +106,11 @@ class Stage:
 
     async def to(self, minute: int) -> None:
         """Handle every candle up to the one of a minute, and commit."""
+        market, stream = self.process.market, self.process.runner._stream
         for item in self.items[self.next : minute + 1]:
+            if item.sequence > await market.open_stream(stream):
+                market.extend(stream, [item.event])
+                await market.write()
             await self.process.account.on_market(item.event, item.sequence)
         self.next = minute + 1
         await self.process.account.commit()
@@ -388,11 +395,11 @@ def test_a_runner_whose_account_was_taken_writes_and_sends_nothing_more(play: Pl
             await first.to(3)
             sent = len(first_venue.sent)
             async with staged(site, venue=SpyVenue()) as second:
-                rows = len(await ask(site, "SELECT 1 FROM events"))
+                rows = len(await ask(site, OWN_ROWS))
                 with pytest.raises(LeaseLostError):
                     await first.to(9)
                 assert len(first_venue.sent) == sent
-                assert len(await ask(site, "SELECT 1 FROM events")) == rows
+                assert len(await ask(site, OWN_ROWS)) == rows
                 await second.to(9)
                 assert len(second.told(PositionClosed)) == 1
 
@@ -419,12 +426,17 @@ async def left_behind(town: Town, status: OrderStatus) -> tuple[Site, Order]:
             hand.accept(exit_plan)
     journal = Journal(await site.database.raw())
     try:
+        market = market_stream(site.market.feed().name, BTC.id)
+        await journal.open_stream(market)
+        async for batch in site.market.feed().batches(0):
+            journal.extend(market, [batch[0].event])
+            break
+        await journal.write()
         stream = account_stream(site.account)
         await journal.open_stream(stream)
         for fact in hand.facts:
             if not isinstance(fact, MarketEvent):
                 journal.append(stream, with_uuid(fact), 1)
-        market = market_stream(site.market.feed().name, BTC.id)
         lease = await journal.take_lease(site.account, site.user, "test", "build", "config")
         change = BudgetChange(Decimal(0), *budget_use(hand.account))
         await journal.commit(lease, Rows(), change, {market: 1}, claims_risk=False)

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Coroutine, Sequence
-from typing import Any, TypeVar
+from collections.abc import Sequence
+from decimal import Decimal
 
 import numpy as np
 
@@ -32,7 +32,6 @@ from promethean.evaluation.ledger import Bookkeeper, Books
 from promethean.exchanges.paper.venue import PaperTerms, PaperVenue
 from promethean.strategies.arrays import Prepared
 
-T = TypeVar("T")
 VALIDITY_NS = 5 * NS_PER_S
 
 
@@ -43,7 +42,7 @@ class SteppedBacktest:
     Array strategies are asked only where they say something; any other is asked at every candle.
     """
 
-    def __init__(self, desk: Desk, terms: PaperTerms, candles: CandleSeries, cash: Any) -> None:
+    def __init__(self, desk: Desk, terms: PaperTerms, candles: CandleSeries, cash: Decimal) -> None:
         (self.seat,) = desk.seats
         self.desk = desk
         self.candles = candles
@@ -132,21 +131,11 @@ class SteppedBacktest:
                 self.orders += 1
                 now_ns = self.state.now_ns
                 self.state = absorb(self.state, OrderClaimed(now_ns, effect.order_id, 1, now_ns + VALIDITY_NS))
-                self._take(_now(self.venue.submit(self.state.account.orders[effect.order_id])))
+                self._take(self.venue.receive(self.state.account.orders[effect.order_id]))
             elif type(effect) is CancelRequested:
                 order = self.state.account.orders.get(effect.order_id)
-                report = _now(self.venue.cancel(order)) if order is not None else None
+                report = self.venue.withdraw(order) if order is not None else None
                 if report is not None:
                     self._take(report)
             elif type(effect) is IntentRefused:
                 self.refusals += 1
-
-
-def _now(answer: Coroutine[Any, Any, T]) -> T:
-    """What a coroutine that waits for nothing answers."""
-    try:
-        answer.send(None)
-    except StopIteration as stop:
-        value: T = stop.value
-        return value
-    raise AssertionError("a simulated venue answers at once")

@@ -178,7 +178,7 @@ class PaperVenue:
         self._brackets = {slot: _Held(held[slot], entry) for slot, entry in entries.items() if slot in held}
         for order in sorted(orders, key=lambda order: order.sent_at_ns or 0):
             if order.status is OrderStatus.SENDING:
-                self._receive(order)
+                self.receive(order)
             elif order.status in (OrderStatus.OPEN, OrderStatus.PARTIAL):
                 self._rest(order)
 
@@ -186,18 +186,11 @@ class PaperVenue:
 
     async def submit(self, order: Order) -> OrderAccepted | OrderRejected:
         """Take the order into the book, or refuse it as a venue would."""
-        return self._receive(order)
+        return self.receive(order)
 
     async def cancel(self, order: Order) -> OrderCancelled | None:
         """Take the order out of the book."""
-        if self._book.pop(order.id, None) is None:
-            return None
-        assert order.cancel_requested_at_ns is not None, "a cancel is requested in the journal first"
-        report = OrderCancelled(
-            order.cancel_requested_at_ns, order.id, "requested", self._names.evidence(order.id, "cancelled")
-        )
-        self._log.setdefault(order.id, []).append(report)
-        return report
+        return self.withdraw(order)
 
     async def lookup(self, order: Order) -> Sequence[VenueReport]:
         """What happened to the order here since the venue started."""
@@ -273,7 +266,8 @@ class PaperVenue:
 
     # ------------------------------------------------------------ arrival
 
-    def _receive(self, order: Order) -> OrderAccepted | OrderRejected:
+    def receive(self, order: Order) -> OrderAccepted | OrderRejected:
+        """What `submit` does, at once: for a simulation that waits for nothing."""
         assert order.sent_at_ns is not None, "an order is claimed before it is sent"
         at_ns = order.sent_at_ns + self._latency_ns(order)
         refusal = self._refusal(order, at_ns)
@@ -285,6 +279,16 @@ class PaperVenue:
             report = OrderAccepted(
                 at_ns, order.id, f"paper-{order.client_order_id}", self._names.evidence(order.id, "accepted")
             )
+        self._log.setdefault(order.id, []).append(report)
+        return report
+
+    def withdraw(self, order: Order) -> OrderCancelled | None:
+        """What `cancel` does, at once; None when the order is not in the book."""
+        if self._book.pop(order.id, None) is None:
+            return None
+        assert order.cancel_requested_at_ns is not None, "a cancel is requested in the journal first"
+        evidence = self._names.evidence(order.id, "cancelled")
+        report = OrderCancelled(order.cancel_requested_at_ns, order.id, "requested", evidence)
         self._log.setdefault(order.id, []).append(report)
         return report
 
