@@ -108,6 +108,7 @@ class Stage:
         """Handle every candle up to the one of a minute, and commit."""
         market, stream = self.process.market, self.process.runner._stream
         for item in self.items[self.next : minute + 1]:
+            market._heads.pop(stream, None)  # another stage may have gone on with the stream
             if item.sequence > await market.open_stream(stream):
                 market.extend(stream, [item.event])
                 await market.write()
