@@ -28,7 +28,7 @@ MINUTE_MS = 60_000
 FIRST_MS = 1_747_699_200_000  # 2025-05-20
 PROGRAM = (sys.executable, "-m", "promethean")
 # These have signal handlers, or a store of which a process can open one; everything else is asked within this process.
-IN_A_PROCESS = frozenset({"up", "data"})
+IN_A_PROCESS = frozenset({"up", "data", "backtest"})
 
 
 @dataclass(frozen=True, slots=True)

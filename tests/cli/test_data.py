@@ -28,3 +28,43 @@ def test_an_assumed_market_type_is_said(home: Path, tmp_path: Path) -> None:
     named = answer("data", "import", str(file), "--market", "bybit:BTC/USDT-PERP")
     assert (named["market_type_assumed"], named["imported"]) == (False, 5)
     assert "write it as binance:BTC/USDT" in refused_at_once("data", "import", str(file), "--market", "BTC")
+
+
+def test_what_is_missing_is_shown_with_its_place_and_its_size(home: Path, tmp_path: Path) -> None:
+    file = tmp_path / "binance_spot_BTCUSDT_1m.csv"
+    lines = falling_candles(30).splitlines()
+    file.write_text(
+        "\n".join([*lines[:11], *lines[14:21], *lines[22:]]) + "\n"
+    )
+    answer("data", "import", str(file))
+    (found,) = answer("data", "gaps")["series"]
+    assert (found["series"], found["rows"], found["missing"]) == ("binance:BTC/USDT:1m", 26, 4)
+    first_ns = FIRST_MS * 10**6
+    minute_ns = MINUTE_MS * 10**6
+    assert [(gap["from_ns"] - first_ns) // minute_ns for gap in found["gaps"]] == [10, 20]
+    assert [(gap["to_ns"] - first_ns) // minute_ns for gap in found["gaps"]] == [13, 21]
+    assert [gap["candles"] for gap in found["gaps"]] == [3, 1]
+    assert "86.67% of 30 stored" in promethean("data", "gaps", "binance:BTC/USDT:1m").stdout
+    assert "did you mean 'binance:BTC/USDT:1m'" in promethean("data", "gaps", "binance:BTC/USDT:5m").stderr
+
+
+def test_nothing_stored_has_no_gaps(home: Path) -> None:
+    assert answer("data", "gaps") == {"series": []}
+    assert "nothing is stored yet" in refused_at_once("data", "gaps", "binance:BTC/USDT:1m")
+
+
+def test_what_is_exported_can_be_imported_and_backtested(home: Path, tmp_path: Path) -> None:
+    file = tmp_path / "binance_spot_BTCUSDT_1m.csv"
+    file.write_text(falling_candles(30))
+    answer("data", "import", str(file))
+    for suffix in ("csv", "parquet"):
+        out = tmp_path / f"binance_spot_BTCUSDT_1m_out.{suffix}"
+        assert answer("data", "export", "binance:BTC/USDT:1m", str(out))["rows"] == 30
+        again = answer("data", "import", str(out))
+        assert (again["imported"], again["already_present"]) == (0, 30)
+    from_file = answer("backtest", "reference_rsi", "--data", str(file))
+    from_store = answer("backtest", "reference_rsi", "--data", "binance:BTC/USDT:1m")
+    for name in ("candles", "from", "to", "trades", "final_equity", "buy_and_hold_pct"):
+        assert from_file[name] == from_store[name]
+    assert "neither .parquet nor .csv" in promethean("data", "export", "binance:BTC/USDT:1m", "out.txt").stderr
+    assert "cannot be written" in promethean("data", "export", "binance:BTC/USDT:1m", "/nowhere/out.csv").stderr

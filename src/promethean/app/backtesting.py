@@ -128,7 +128,7 @@ def prepare(settings: Settings, options: BacktestOptions) -> Bench:
         raise ConfigError(f"--cash is {options.cash}; it has to be above 0")
     file = load_strategy(find_strategy_file(settings, options.strategy), options.overrides)
     remarks: list[str] = []
-    candles, instrument, timeframe, source = _read(options.data, file, remarks.append)
+    candles, instrument, timeframe, source = _read(settings, options.data, file, remarks.append)
     candles = _cut(candles, options)
     coverage = _coverage(candles, timeframe)
     if coverage < COVERAGE_NEEDED and not options.allow_gaps:
@@ -316,11 +316,15 @@ def desk_of(bench: Bench, recorded: CandleSeries | None) -> Desk:
     return replace(desk, seats=(seat,), limits=limits, names=ShortNames(), explains=False)
 
 
-def _read(data: str, file: StrategyFile, say: Callable[[str], None]) -> tuple[CandleSeries, Instrument, str, str]:
+def _read(
+    settings: Settings, data: str, file: StrategyFile, say: Callable[[str], None]
+) -> tuple[CandleSeries, Instrument, str, str]:
     from promethean.domain.candles import timeframe_ns
     from promethean.runtime.clock import SystemClock
     from promethean.runtime.feeds import chosen
 
+    if is_series(data):
+        return _read_stored(settings, data)
     wanted = chosen.Wanted(file.exchange, file.base, file.quote, file.market_type, file.timeframe, None)
     feed = chosen.file_feed(data, wanted, SystemClock(), say)
     if timeframe_ns(feed.timeframe) < timeframe_ns(file.timeframe):
@@ -328,6 +332,29 @@ def _read(data: str, file: StrategyFile, say: Callable[[str], None]) -> tuple[Ca
     (instrument,) = feed.instruments.values()
     assert feed.recorded is not None, "a file is a recording"
     return feed.recorded, instrument, feed.timeframe, Path(data).name
+
+
+def is_series(data: str) -> bool:
+    """Whether `--data` names a stored series, `binance:BTC/USDT:1m`, and not a file."""
+    return data.count(":") == 2 and not Path(data).exists()
+
+
+def _read_stored(settings: Settings, series: str) -> tuple[CandleSeries, Instrument, str, str]:
+    from promethean.app.data import has_market_store, market_store, stored_key
+    from promethean.domain.candles import CandleSeries
+    from promethean.runtime.feeds.columns import CandleColumns, recorded_instrument
+    from promethean.storage.candle_files import MarketName
+
+    if not has_market_store(settings):
+        raise ConfigError(f"nothing is stored yet of {series}; import it with: promethean data import FILE")
+    with market_store(settings) as store:
+        key = stored_key(store, series)
+        found = store.candles(key)
+    market = MarketName.parse(series.rpartition(":")[0])
+    columns = CandleColumns(found.open_time_ns, found.open, found.high, found.low, found.close, found.volume)
+    instrument = recorded_instrument(columns, market.exchange, market.base, market.quote, market.market_type)
+    prices = (found.open, found.high, found.low, found.close, found.volume)
+    return CandleSeries.from_columns(found.open_time_ns, prices, keep=len(found)), instrument, key.timeframe, series
 
 
 def _cut(candles: CandleSeries, options: BacktestOptions) -> CandleSeries:

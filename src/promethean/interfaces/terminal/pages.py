@@ -15,6 +15,7 @@ from promethean.domain.money import plain
 from promethean.interfaces.terminal.words import money
 
 SMALL_SAMPLE = 30
+GAPS_SHOWN = 20
 
 
 def pairs(rows: Mapping[str, RenderableType]) -> Table:
@@ -272,6 +273,20 @@ def series(found: Sequence[Any]) -> RenderableType:
         span = (format_instant(one.from_ns)[:10], format_instant(one.to_ns)[:10])
         name = f"{key.exchange} {key.symbol} {key.market_type}"
         table.add_row(name, key.timeframe, f"{one.rows:,}", *span, f"{one.coverage:.1%}")
+    return table
+
+
+def gaps(found: Sequence[Any]) -> RenderableType:
+    """What is missing of stored candles."""
+    if not found:
+        return Text("Nothing is stored yet. Import candles with: promethean data import FILE")
+    table = _table("Series", "Missing from", "to", "Candles")
+    for one in found:
+        table.add_row(one.series, f"{one.coverage:.2%} of {one.rows + one.missing:,} stored", "", f"{one.missing:,}")
+        for gap in one.gaps[:GAPS_SHOWN]:
+            table.add_row("", format_instant(gap.from_ns), format_instant(gap.to_ns), f"{gap.candles:,}")
+        if len(one.gaps) > GAPS_SHOWN:
+            table.add_row("", f"and {len(one.gaps) - GAPS_SHOWN:,} more; --json shows all", "", "")
     return table
 
 
