@@ -33,9 +33,7 @@ def test_an_assumed_market_type_is_said(home: Path, tmp_path: Path) -> None:
 def test_what_is_missing_is_shown_with_its_place_and_its_size(home: Path, tmp_path: Path) -> None:
     file = tmp_path / "binance_spot_BTCUSDT_1m.csv"
     lines = falling_candles(30).splitlines()
-    file.write_text(
-        "\n".join([*lines[:11], *lines[14:21], *lines[22:]]) + "\n"
-    )
+    file.write_text("\n".join([*lines[:11], *lines[14:21], *lines[22:]]) + "\n")
     answer("data", "import", str(file))
     (found,) = answer("data", "gaps")["series"]
     assert (found["series"], found["rows"], found["missing"]) == ("binance:BTC/USDT:1m", 26, 4)

@@ -108,7 +108,25 @@ def listen(strategy: Strategy | ArrayStrategy, recorded: CandleSeries | None) ->
         return strategy
     if recorded is not None:
         return Prepared(strategy, Frame(recorded, strategy.timeframe))
+    _refuse_unbounded(strategy)
     return Trailing(strategy)
+
+
+def _refuse_unbounded(strategy: ArrayStrategy) -> None:
+    """Live candles are judged from a trailing window: what no such window decides is refused, not approximated."""
+    from promethean.domain.candles import KEPT
+    from promethean.strategies.conditional import ConditionStrategy
+
+    if isinstance(strategy, ConditionStrategy) and strategy.unbounded:
+        raise ConfigError(
+            f"strategy {strategy.id} reads {', '.join(strategy.unbounded)}, which depends on all candles there ever "
+            "were; it can be backtested, and runs on a recorded feed, but not yet on a live one"
+        )
+    if strategy.window > KEPT:
+        raise ConfigError(
+            f"strategy {strategy.id} looks {strategy.window:,} candles back, more than the {KEPT:,} that a live feed "
+            "keeps; use shorter periods or smaller timeframes"
+        )
 
 
 def research(limits: Mapping[str, Decimal]) -> tuple[Limits, Controls]:

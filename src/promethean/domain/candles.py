@@ -17,6 +17,8 @@ from promethean.domain.instants import NS_PER_S
 FloatArray: TypeAlias = NDArray[np.float64]
 IntArray: TypeAlias = NDArray[np.int64]
 
+KEPT = 5000  # candles of a series that a live view holds, unless it is told otherwise
+
 TIMEFRAMES_S = {
     "1m": 60, "3m": 180, "5m": 300, "15m": 900, "30m": 1800, "1h": 3600, "2h": 7200, "4h": 14_400,
     "6h": 21_600, "8h": 28_800, "12h": 43_200, "1d": 86_400, "1w": 604_800,
@@ -79,7 +81,7 @@ class CandleSeries:
 
     __slots__ = ("_columns", "_start", "_stop", "keep", "last_open_time_ns")
 
-    def __init__(self, keep: int = 5000) -> None:
+    def __init__(self, keep: int = KEPT) -> None:
         if keep < 1:
             raise ValueError(f"a series keeps at least one candle, not {keep}")
         self.keep = keep
@@ -89,7 +91,7 @@ class CandleSeries:
         self.last_open_time_ns = -1  # of an empty series: before every instant
 
     @classmethod
-    def of(cls, candles: Iterable[Candle], keep: int = 5000) -> CandleSeries:
+    def of(cls, candles: Iterable[Candle], keep: int = KEPT) -> CandleSeries:
         """A series of these candles, oldest first."""
         series = cls(keep)
         for candle in candles:
@@ -97,7 +99,7 @@ class CandleSeries:
         return series
 
     @classmethod
-    def from_columns(cls, open_time_ns: IntArray, columns: Iterable[FloatArray], keep: int = 5000) -> CandleSeries:
+    def from_columns(cls, open_time_ns: IntArray, columns: Iterable[FloatArray], keep: int = KEPT) -> CandleSeries:
         """A series of the last `keep` rows of whole columns: open, high, low, close, volume in this order.
 
         The arrays are kept, not copied: they may not be written to afterwards.

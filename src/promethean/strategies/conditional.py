@@ -26,7 +26,6 @@ from promethean.strategies.frame import Frame
 HOUR_NS = DAY_NS // 24
 COLUMNS = {"PRICE": "close", "OPEN": "open", "HIGH": "high", "LOW": "low", "VOLUME": "volume"}
 SERIES = (*COLUMNS, "HOUR")
-WINDOW_MAX = 4096  # candles; what a live view keeps
 
 
 class Use(Struct, frozen=True):
@@ -89,6 +88,11 @@ class ConditionStrategy:
         conditions = [condition for _, condition in self._entries] + ([self._exit] if self._exit is not None else [])
         self._read = sorted({name for condition in conditions for name, _ in reads(condition).series})
         self.window = self._find_window(max(reads(condition).lookback for condition in conditions))
+
+    @property
+    def unbounded(self) -> tuple[str, ...]:
+        """The indicators that no trailing window decides: running sums, lines that only tighten."""
+        return tuple(use.alias for use in self._uses if INDICATORS.get(use.name).window is None)
 
     def at(self, parameters: Mapping[str, Decimal | bool]) -> ConditionStrategy:
         """The same conditions with other values of their parameters: what a sweep makes by the hundred."""

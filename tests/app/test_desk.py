@@ -1,0 +1,51 @@
+"""What a strategy is given to listen to: a recording, or live candles."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from tests.engine.builders import BTC
+
+from promethean.app.desk import listen, load_strategy, make_strategy
+from promethean.app.register import register_everything
+from promethean.domain.candles import CandleSeries
+from promethean.domain.errors import ConfigError
+from promethean.domain.instruments import MarketType, instrument_id
+from promethean.strategies.arrays import Prepared, Trailing
+
+FILE = """
+strategy: {id: one}
+market: {exchange: binance, symbol: BTC/USDT, market_type: spot, primary_timeframe: 1m}
+parameters: {period: 14}
+indicators: [INDICATOR]
+entry: {side: buy, conditions: ["X > 0"]}
+risk: {position_size_quote: 100, stop_loss_pct: 1}
+"""
+
+
+def listening(tmp_path: Path, indicator: str, recorded: CandleSeries | None) -> object:
+    register_everything()
+    path = tmp_path / "one.yaml"
+    path.write_text(FILE.replace("INDICATOR", indicator))
+    assert BTC.id == instrument_id("binance", "BTC", "USDT", MarketType.SPOT)
+    return listen(make_strategy(load_strategy(path), BTC, "1m"), recorded)
+
+
+def test_a_recording_is_read_whole_and_live_candles_from_a_trailing_window(tmp_path: Path) -> None:
+    indicator = "{name: rsi, as: X, params: {period: period}}"
+    assert isinstance(listening(tmp_path, indicator, CandleSeries()), Prepared)
+    assert isinstance(listening(tmp_path, indicator, None), Trailing)
+
+
+def test_what_no_trailing_window_decides_runs_on_recordings_alone(tmp_path: Path) -> None:
+    indicator = "{name: obv, as: X}"
+    assert isinstance(listening(tmp_path, indicator, CandleSeries()), Prepared)
+    with pytest.raises(ConfigError, match="strategy one reads X, which depends on all candles there ever were"):
+        listening(tmp_path, indicator, None)
+
+
+def test_a_window_that_a_live_view_does_not_keep_is_refused(tmp_path: Path) -> None:
+    indicator = "{name: sma, as: X, params: {period: 5001}}"
+    with pytest.raises(ConfigError, match="looks 5,002 candles back, more than the 5,000 that a live feed keeps"):
+        listening(tmp_path, indicator, None)
