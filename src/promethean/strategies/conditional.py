@@ -32,8 +32,8 @@ class Use(Struct, frozen=True):
     """An indicator as a strategy file uses it.
 
     alias:      its name in conditions.
-    parameters: by name: a number, or the name of one of the file's parameters.
-    timeframes: the ones it is computed on; none: the primary one, whichever that is.
+    parameters: by name: a number, or the name of one of the file's parameters; a word where the indicator takes one.
+    timeframes: the ones it is computed on; none: the primary one, which a recording may bring.
     """
 
     name: str
@@ -87,7 +87,8 @@ class ConditionStrategy:
         self._exit = _within("exit", rules.exit_mode, rules.exits, scope) if rules.exits else None
         conditions = [condition for _, condition in self._entries] + ([self._exit] if self._exit is not None else [])
         self._read = sorted({name for condition in conditions for name, _ in reads(condition).series})
-        self.window = self._find_window(max(reads(condition).lookback for condition in conditions))
+        self._lookback = max(reads(condition).lookback for condition in conditions)
+        self.window = self._find_window(self._lookback)
 
     @property
     def unbounded(self) -> tuple[str, ...]:
@@ -98,6 +99,7 @@ class ConditionStrategy:
         """The same conditions with other values of their parameters: what a sweep makes by the hundred."""
         other = copy(self)
         other.parameters = {name: float(value) for name, value in parameters.items()}
+        other.window = other._find_window(self._lookback)
         return other
 
     def say(self, frame: Frame) -> Said:
@@ -168,6 +170,9 @@ class ConditionStrategy:
         defaults = INDICATORS.get(use.name).parameters
         values: dict[str, Any] = {}
         for name, given in use.parameters.items():
+            if isinstance(defaults[name], str):
+                values[name] = given
+                continue
             value = self.parameters[given] if isinstance(given, str) else float(given)
             if isinstance(defaults[name], int) and not isinstance(defaults[name], bool):
                 if value != int(value):
@@ -201,13 +206,17 @@ class ConditionStrategy:
                         sources[name] = use, timeframe, place
         return sources
 
+    def _timeframes(self, use: Use) -> tuple[str, ...]:
+        return use.timeframes or (self.timeframe,)
+
     def _find_window(self, lookback: int) -> int:
         """Primary candles that decide the last answer."""
         longest = 1
         for use in self._uses:
             entry = INDICATORS.get(use.name)
             if entry.window is None:
-                continue  # it continues from a state; a live view gives it all the candles it keeps
+                longest = max(longest, WINDOW_MAX)  # it continues from a state, which is made of all a view keeps
+                continue
             numbers = self._numbers(use)
             declared = {name: value for name, value in numbers.items() if name in _names(entry.window)}
             for timeframe in self._timeframes(use):

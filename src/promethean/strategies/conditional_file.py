@@ -14,6 +14,7 @@ from promethean.indicators.catalogue import INDICATORS
 from promethean.strategies.conditional import Conditions, Entry, Use
 from promethean.strategies.sections import Section
 
+CANDLE_COLUMNS = ("open_time_ns", "open", "high", "low", "close", "volume")
 _EXAMPLE = "[{name: rsi, as: RSI, params: {period: 14}}]"
 
 
@@ -51,11 +52,19 @@ def _use(sections: Section, number: int, item: Any, timeframe: str) -> Use:
     if name not in INDICATORS:
         raise use.error("name", f"names an {unknown_name('indicator', name, INDICATORS)}")
     known = INDICATORS.get(name).parameters
+    absent = [column for column in INDICATORS.get(name).inputs if column not in CANDLE_COLUMNS]
+    if absent:
+        raise use.error("name", f"is {name}, which needs {absent[0]}, and candles do not carry it; use another one")
     parameters: dict[str, Decimal | str] = {}
     given = Section(sections.file, f"{use.path}.params", use.values.get("params", {}))
     for key, value in given.values.items():
         if key not in known:
             raise given.error(key, f"is an {unknown_name('parameter', key, known)} of {name}")
+        if isinstance(known[key], str):
+            if not isinstance(value, str):
+                raise given.error(key, f"is {value!r}; write a word, for example {known[key]}")
+            parameters[key] = value
+            continue
         if isinstance(value, bool) or not isinstance(value, int | Decimal | str):
             raise given.error(key, f"is {value!r}; write a number or the name of a parameter of this file")
         if isinstance(value, str) and value not in sections.section("parameters", optional=True).values:

@@ -12,7 +12,7 @@ from functools import partial
 from types import MappingProxyType
 from typing import Any, TypeVar
 
-from promethean.domain.candles import timeframe_ns
+from promethean.domain.candles import CandleSeries, timeframe_ns
 from promethean.domain.errors import ConfigError, unknown_name
 from promethean.domain.ids import StrategyId
 from promethean.domain.instruments import MarketType, instrument_id, parse_symbol
@@ -23,6 +23,7 @@ from promethean.domain.yaml_text import load_yaml
 from promethean.strategies.catalogue import STRATEGIES
 from promethean.strategies.conditional import Conditions, ConditionStrategy
 from promethean.strategies.conditional_file import read_conditions
+from promethean.strategies.frame import Frame
 from promethean.strategies.sections import Section
 
 T = TypeVar("T")
@@ -207,7 +208,7 @@ def _read_conditional(sections: Section, content: Mapping[str, Any], config_hash
             instrument=instrument_id(exchange, base, quote, market_type),
             timeframe=timeframe,
             parameters=values,
-        ),
+        ).say(Frame(CandleSeries(1), timeframe)),  # indicators refuse their parameters even over no candles at all
     )
     return StrategyFile(
         id=identity,
