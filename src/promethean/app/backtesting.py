@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import gc
+import math
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -45,6 +46,7 @@ if TYPE_CHECKING:
 
 COVERAGE_TOLD, COVERAGE_NEEDED = 0.99, 0.95
 CASH = Decimal(10_000)
+CASH_MIN, CASH_MAX = Decimal("0.01"), Decimal(10) ** 12  # beyond, the digits of a float do not reach to the cent
 AGREES = 0.01  # quote units between the compiled loop and the books
 
 
@@ -124,8 +126,8 @@ def prepare(settings: Settings, options: BacktestOptions) -> Bench:
     register_everything()
     if options.limits not in ("research", "user"):
         raise ConfigError(f"--limits is {options.limits!r}; write research or user")
-    if options.cash <= 0:
-        raise ConfigError(f"--cash is {options.cash}; it has to be above 0")
+    if not CASH_MIN <= options.cash <= CASH_MAX:
+        raise ConfigError(f"--cash is {options.cash:g}; it lies between {CASH_MIN} and {CASH_MAX:,}")
     file = load_strategy(find_strategy_file(settings, options.strategy), options.overrides)
     remarks: list[str] = []
     candles, instrument, timeframe, source = _read(settings, options.data, file, remarks.append)
@@ -195,7 +197,7 @@ def run_sweep(
         best = max(outcomes, key=lambda outcome: outcome.final_equity)
         chosen = dataclasses.replace(options, overrides={**options.overrides, **best.parameters})
         file = load_strategy(find_strategy_file(settings, options.strategy), chosen.overrides)
-        again = dataclasses.replace(bench, file=file)
+        again = _varied(bench, file)
         books = SteppedBacktest(desk_of(again, again.candles), again.terms, again.candles, again.cash).run()
         confirmed = Confirmed(best, len(books.trades), books.cash)
     return SweepReport(bench, outcomes, seconds, loaded - began, confirmed)
@@ -244,11 +246,10 @@ def _variants(
         file = bench.file
         if not set(parameters) <= own or not isinstance(strategy, ConditionStrategy):
             file = load_strategy(path, {**options.overrides, **parameters})
-            varied = dataclasses.replace(bench, file=file)
+            varied = _varied(bench, file)
             made = varied.strategy()
             assert isinstance(made, ArrayStrategy), "the class does not change with a parameter"
-            terms = paper_terms(bench.settings, bench.instrument, file.simulation)
-            rules_of = Rules(desk_of(varied, None).seats[0], terms, bench.cash)
+            rules_of = Rules(desk_of(varied, None).seats[0], varied.terms, bench.cash)
         else:
             values = {**bench.file.parameters, **{name: Decimal(value) for name, value in parameters.items()}}
             made, rules_of = strategy.at(values), rules
@@ -256,6 +257,13 @@ def _variants(
         if reason is not None:
             raise ConfigError(f"a sweep does not know {reason}; use backtest for it")
         yield parameters, made, rules_of
+
+
+def _varied(bench: Bench, file: StrategyFile) -> Bench:
+    """The same candles under another form of the strategy file, which may change the venue and its filters too."""
+    instrument = with_filters(bench.instrument, file.simulation)
+    terms = paper_terms(bench.settings, instrument, file.simulation)
+    return dataclasses.replace(bench, file=file, instrument=instrument, terms=terms)
 
 
 def sweep_object(report: SweepReport, top: int) -> dict[str, Any]:
@@ -361,6 +369,7 @@ def _cut(candles: CandleSeries, options: BacktestOptions) -> CandleSeries:
     import numpy as np
 
     from promethean.domain.candles import CandleSeries
+    from promethean.domain.instants import format_instant
 
     times = candles.open_time_ns
     start, stop = 0, len(times)
@@ -369,7 +378,8 @@ def _cut(candles: CandleSeries, options: BacktestOptions) -> CandleSeries:
     if options.until is not None:
         stop = int(np.searchsorted(times, int(options.until.timestamp()) * 10**9))
     if start >= stop:
-        raise ConfigError(f"no candle opens from {options.since} on and before {options.until}; choose another range")
+        first, last = (format_instant(int(times[place])) for place in (0, -1))
+        raise ConfigError(f"no candle is in the range of --from and --to; the data has {first} to {last}")
     if (start, stop) == (0, len(times)):
         return candles
     columns = (candles.open, candles.high, candles.low, candles.close, candles.volume)
@@ -433,7 +443,7 @@ def as_object(report: BacktestReport, *, with_trades: bool) -> dict[str, Any]:
         "sortino": found.sortino,
         "sortino_raw": found.sortino_raw,
         "reliable": found.days >= 30,
-        "profit_factor": found.profit_factor,
+        "profit_factor": "inf" if found.profit_factor == math.inf else found.profit_factor,  # JSON has no infinity
         "win_rate_pct": found.win_rate_pct,
         "expected_value": found.expected_value,
         "exposure_pct": found.exposure_pct,

@@ -61,7 +61,8 @@ class Books(Struct, frozen=True):
 
     cash:   quote units at the end, everything closed.  fees: quote units.
     parts:  closed parts, in the order of their closing.  trades: closed positions.
-    at, held, cash_after: candle, base units held (signed) and cash after each fill, for the equity curve.
+    at, held, cash_after, cost_after: candle, base units held (signed), cash and what is held cost, quote units, after
+    each fill, for the equity curve.
     """
 
     cash: Decimal
@@ -71,6 +72,7 @@ class Books(Struct, frozen=True):
     at: IntArray
     held: FloatArray
     cash_after: FloatArray
+    cost_after: FloatArray
 
 
 class Bookkeeper:
@@ -89,6 +91,7 @@ class Bookkeeper:
         self.at: list[int] = []
         self.held: list[float] = []
         self.cash_after: list[float] = []
+        self.cost_after: list[float] = []
 
     def book(
         self, at: int, at_ns: int, side: Side, price: Decimal, quantity: Decimal, fee: Decimal, reason: str
@@ -104,6 +107,7 @@ class Bookkeeper:
         self.at.append(at)
         self.held.append(float(self.position.quantity))
         self.cash_after.append(float(self.cash))
+        self.cost_after.append(float(self.position.cost))
         if not before.quantity:
             self.opened, self._owed = at, fee
         elif booking.cost < 0:
@@ -146,7 +150,7 @@ class Bookkeeper:
         """The books as they stand."""
         return Books(
             self.cash, self.fees, self.parts, self.trades,
-            np.array(self.at, np.int64), np.array(self.held), np.array(self.cash_after),
+            np.array(self.at, np.int64), np.array(self.held), np.array(self.cash_after), np.array(self.cost_after),
         )  # fmt: skip
 
 
@@ -191,10 +195,12 @@ def keep_books(
 def equity_curve(cash: float, books: Books, close: FloatArray) -> FloatArray:
     """Equity at the close of every candle, quote units, shape as `close`: cash and what is held at its price.
 
+    A short position has put its cost aside and gains what its price falls: cost + (cost - value).
     cash: quote units at the start.
     """
+    aside = np.where(books.held < 0, 2.0 * books.cost_after, 0.0)
     lengths = np.diff(np.concatenate(([0], books.at, [len(close)])))
     curve = np.repeat(np.concatenate(([0.0], books.held)), lengths)
     curve *= close
-    curve += np.repeat(np.concatenate(([cash], books.cash_after)), lengths)
+    curve += np.repeat(np.concatenate(([cash], books.cash_after + aside)), lengths)
     return curve

@@ -95,5 +95,7 @@ def _ratio(found: Mapping[str, Any], name: str) -> str:
     return f"{found[name]:.2f} a year ({found[f'{name}_raw']:.3f} a day{doubt})"
 
 
-def _number(value: float | None) -> str:
+def _number(value: float | str | None) -> str:
+    if value == "inf":
+        return "infinite, nothing was lost"
     return "unknown" if value is None else f"{value:.2f}"
