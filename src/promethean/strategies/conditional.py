@@ -151,7 +151,7 @@ class ConditionStrategy:
 
     def _variant(self) -> tuple[Any, ...]:
         """What makes series of the same names differ between two parameter sets: the numbers of the indicators."""
-        return tuple(tuple(self._numbers(use).items()) for use in self._uses)
+        return tuple((use.name, use.alias, *self._numbers(use).items()) for use in self._uses)
 
     def _values(self, name: str, frame: Frame) -> FloatArray:
         if name in COLUMNS:

@@ -1,0 +1,271 @@
+"""Strategies made of conditions: what they say at every candle, why, and with which numbers."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from decimal import Decimal
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from tests.strategies.recorded import COLUMNS, MONDAY_NS, cut, invented, paths
+
+import promethean.indicators
+from promethean.domain.candles import CandleSeries, FloatArray
+from promethean.domain.errors import ConfigError
+from promethean.domain.ids import InstrumentId, StrategyId
+from promethean.domain.market import Side
+from promethean.domain.registry import scan
+from promethean.indicators.catalogue import INDICATORS
+from promethean.indicators.momentum.rsi import rsi
+from promethean.strategies.arrays import Said
+from promethean.strategies.conditional import WINDOW_MAX, Conditions, ConditionStrategy, Entry, Use
+from promethean.strategies.frame import Frame
+
+scan(promethean.indicators)
+D = Decimal
+BTC = InstrumentId("binance:BTCUSDT")
+RSI = Use("rsi", "RSI", {"period": "period"}, ())
+NUMBERS = {"period": D(3), "low": D(30), "high": D(70)}
+BUY, SELL = Entry(Side.BUY, "ALL", ("RSI < low",)), Entry(Side.SELL, "ALL", ("RSI > high",))
+
+
+def made(
+    entries: tuple[Entry, ...] = (BUY,),
+    exits: tuple[str, ...] = (),
+    uses: tuple[Use, ...] = (RSI,),
+    parameters: Mapping[str, Decimal | bool] = NUMBERS,
+    timeframe: str = "1m",
+) -> ConditionStrategy:
+    rules = Conditions(uses, entries, "ANY", exits)
+    return ConditionStrategy(
+        rules, id=StrategyId("s"), instrument=BTC, timeframe=timeframe, parameters=dict(parameters)
+    )
+
+
+def buying(*conditions: str, mode: str = "ALL", uses: tuple[Use, ...] = (), **parameters: int) -> ConditionStrategy:
+    numbers = {name: D(value) for name, value in parameters.items()}
+    return made((Entry(Side.BUY, mode, conditions),), uses=uses, parameters=numbers)
+
+
+def of_closes(*closes: float) -> Frame:
+    values = np.array(closes, np.float64)
+    times = MONDAY_NS + 60 * 10**9 * np.arange(len(values))
+    return Frame(CandleSeries.from_columns(times, (values, values, values, values, np.ones(len(values)))), "1m")
+
+
+def assert_says_the_same(one: Said, other: Said) -> None:
+    assert np.array_equal(one.side, other.side)
+    assert np.array_equal(one.leave, other.leave)
+    assert np.array_equal(one.confidence, other.confidence)
+    assert one.unknown == other.unknown
+    assert one.readings.keys() == other.readings.keys()
+    assert all(np.array_equal(one.readings[name], other.readings[name], equal_nan=True) for name in one.readings)
+
+
+# -- what it says -----------------------------------------------------------------------------------------------------
+
+
+@settings(max_examples=60)
+@given(paths(), st.integers(2, 20), st.integers(20, 50), st.integers(50, 80))
+def test_it_says_what_a_loop_over_the_candles_would_say(
+    candles: CandleSeries, period: int, low: int, high: int
+) -> None:
+    entries = (Entry(Side.BUY, "ALL", ("crosses_below(RSI, low)",)),)
+    strategy = made(
+        entries, ("crosses_above(RSI, high)",), parameters={"period": D(period), "low": D(low), "high": D(high)}
+    )
+    said = strategy.say(Frame(candles, "1m"))
+    values = rsi(candles.close, period)
+    for at in range(len(candles)):
+        before = values[at - 1] if at else np.nan
+        assert said.side[at] == (before >= low and values[at] < low)
+        assert said.leave[at] == (before <= high and values[at] > high)
+    assert (said.confidence == 1.0).all()
+    assert np.array_equal(said.readings["RSI"], values, equal_nan=True)
+
+
+def test_two_entries_are_two_sides_and_both_at_once_are_neither() -> None:
+    strategy = made(
+        (Entry(Side.BUY, "ALL", ("PRICE > 10",)), Entry(Side.SELL, "ALL", ("PRICE > 20 OR PRICE < 5",))),
+        uses=(), parameters={},
+    )  # fmt: skip
+    assert strategy.say(of_closes(8, 15, 25, 4)).side.tolist() == [0, 1, 0, -1]
+
+
+def test_a_sell_alone_is_minus_one() -> None:
+    strategy = made((Entry(Side.SELL, "ALL", ("PRICE > 10",)),), uses=(), parameters={})
+    assert strategy.say(of_closes(8, 15)).side.tolist() == [0, -1]
+
+
+@pytest.mark.parametrize(
+    ("mode", "expected"), [("ALL", [0, 0, 1]), ("AND", [0, 0, 1]), ("ANY", [0, 1, 1]), ("OR", [0, 1, 1])]
+)
+def test_the_mode_joins_the_conditions(mode: str, expected: list[int]) -> None:
+    strategy = buying("PRICE > 10", "PRICE > 20", mode=mode)
+    assert strategy.say(of_closes(5, 15, 25)).side.tolist() == expected
+
+
+def test_without_an_exit_nothing_is_asked_to_leave() -> None:
+    assert made().say(Frame(invented(1, 50), "1m")).leave.tolist() == [0] * 50
+
+
+def test_the_candle_itself_and_the_hour_are_names() -> None:
+    candles = invented(2, 200, start_ns=MONDAY_NS + 59 * 60 * 10**9)
+    for name, column in {"PRICE": "close", "OPEN": "open", "HIGH": "high", "LOW": "low", "VOLUME": "volume"}.items():
+        said = buying(f"{name} > 0").say(Frame(candles, "1m"))
+        assert np.array_equal(said.readings[name], getattr(candles, column))
+    hours = buying("HOUR >= 1").say(Frame(candles, "1m")).readings["HOUR"]
+    assert hours.tolist() == [0.0] + [1.0] * 60 + [2.0] * 60 + [3.0] * 60 + [4.0] * 19
+
+
+def test_an_indicator_is_known_by_its_timeframe_its_fields_and_its_alias() -> None:
+    uses = (Use("macd", "MACD", {"fast": D(3), "slow": D(6)}, ("1m", "5m")),)
+    frame = Frame(invented(3, 300), "1m")
+    names = ("MACD", "MACD_1m", "MACD_5m", "MACD.histogram", "MACD_1m.histogram", "MACD_5m.histogram")
+    said = buying(*(f"{name} > 0" for name in names), uses=uses).say(frame)
+    histogram = INDICATORS.get("macd").outputs.index("histogram")
+    parameters = {"fast": 3, "slow": 6}
+    for name in names:
+        outputs = frame.indicator("macd", parameters, "5m" if "5m" in name else "1m")
+        expected = outputs[histogram if "histogram" in name else 0]
+        assert np.array_equal(said.readings[name], expected, equal_nan=True), name
+
+
+def test_an_indicator_without_a_timeframe_follows_the_candles() -> None:
+    strategy = made((Entry(Side.BUY, "ALL", ("RSI_5m < low", "RSI < 100")),), timeframe="5m")
+    candles = invented(1, 60, "5m")
+    assert np.array_equal(strategy.say(Frame(candles, "5m")).readings["RSI"], rsi(candles.close, 3), equal_nan=True)
+
+
+def test_what_cannot_be_answered_is_not_met_and_counted() -> None:
+    assert made(exits=("RSI > high",)).say(of_closes(10, 11, 12, 11, 10, 9)).unknown == 3 + 3
+    said = buying("1 / (PRICE - 10) > 0").say(of_closes(10, 11, 10, 9))
+    assert (said.side.tolist(), said.unknown) == ([0, 1, 0, 0], 2)
+
+
+# -- why --------------------------------------------------------------------------------------------------------------
+
+
+def test_the_reason_names_the_condition_with_the_values_that_it_read() -> None:
+    strategy = made((BUY, SELL), ("PRICE > 100",))
+    frame = of_closes(10, 11, 12, 13, 9, 8, 150)
+    said = strategy.say(frame)
+    values: FloatArray = said.readings["RSI"]
+    assert said.side.tolist() == [0, 0, 0, -1, 0 if values[4] >= 30 else 1, 1, -1]
+    assert strategy.reason(said, 3) == "RSI > high: RSI 100, high 70"
+    assert strategy.reason(said, 5) == f"RSI < low: RSI {values[5]:.6g}, low 30"
+    assert strategy.reason(said, 6) == "PRICE > 100: PRICE 150"
+
+
+# -- no look-ahead ----------------------------------------------------------------------------------------------------
+
+
+@settings(max_examples=60)
+@given(paths(), st.data())
+def test_nothing_that_was_said_changes_when_later_candles_come(candles: CandleSeries, data: st.DataObject) -> None:
+    uses = (
+        Use("rsi", "RSI", {"period": "period"}, ("1m", "5m")),
+        Use("macd", "MACD", {"fast": D(3), "slow": D(6)}, ("15m",)),
+        Use("supertrend", "ST", {"period": D(4)}, ()),
+    )
+    strategy = made(
+        (
+            Entry(Side.BUY, "ANY", ("crosses_below(RSI_1m, low)", "MACD_15m.histogram > MACD_15m.histogram[15]")),
+            Entry(Side.SELL, "ALL", ("RSI_5m > 50", "PRICE < ST")),
+        ),
+        ("RSI > high AND HOUR < 3",), uses,
+    )  # fmt: skip
+    whole = strategy.say(Frame(candles, "1m"))
+    stop = data.draw(st.integers(0, len(candles)))
+    early = strategy.say(Frame(cut(candles, 0, stop), "1m"))
+    assert np.array_equal(whole.side[:stop], early.side)
+    assert np.array_equal(whole.leave[:stop], early.leave)
+    for name in early.readings:
+        assert np.array_equal(whole.readings[name][:stop], early.readings[name], equal_nan=True), name
+
+
+# -- other numbers ----------------------------------------------------------------------------------------------------
+
+numbers = st.fixed_dictionaries(
+    {"period": st.integers(2, 30).map(D), "low": st.integers(10, 50).map(D), "high": st.integers(50, 90).map(D)}
+)
+
+
+@settings(max_examples=60)
+@given(paths(), st.lists(numbers, min_size=1, max_size=4))
+def test_other_parameters_are_a_strategy_built_anew(candles: CandleSeries, several: list[dict[str, Decimal]]) -> None:
+    """Over one frame, as a sweep does it: nothing that is kept belongs to other numbers."""
+    entries = (Entry(Side.BUY, "ALL", ("crosses_below(RSI, low)", "RSI[1] > low / 2")), SELL)
+    exits = ("crosses_above(RSI, high)", "RSI > 99")
+    first, shared = made(entries, exits), Frame(candles, "1m")
+    for one in several:
+        changed, anew = first.at(one), made(entries, exits, parameters=one)
+        assert_says_the_same(changed.say(shared), anew.say(Frame(candles, "1m")))
+        assert changed.window == anew.window
+    assert_says_the_same(first.say(shared), made(entries, exits).say(Frame(candles, "1m")))
+
+
+def test_two_strategies_over_one_frame_keep_apart_what_they_call_the_same() -> None:
+    frame = Frame(invented(5, 200), "1m")
+    for name in ("rsi", "roc"):
+        uses = (Use(name, "X", {"period": D(5)}, ()),)
+        strategy = buying("X > 1", uses=uses)
+        assert_says_the_same(strategy.say(frame), strategy.say(Frame(frame.candles, "1m")))
+
+
+# -- windows ----------------------------------------------------------------------------------------------------------
+
+
+def test_the_window_holds_what_every_indicator_needs_and_what_is_looked_back_to() -> None:
+    def window(period: int) -> int:
+        needed = INDICATORS.get("sma").window
+        assert needed is not None
+        return needed(period=period)
+
+    sma = Use("sma", "SMA", {"period": "n"}, ("1m",))
+    assert buying("PRICE > 1").window == 1
+    assert buying("PRICE > PRICE[7]").window == 8
+    assert buying("SMA > SMA[7]", uses=(sma,), n=30).window >= window(30) + 7
+    hourly = Use("sma", "SMA", {"period": "n"}, ("1h",))
+    assert buying("SMA_1h > 1", uses=(hourly,), n=5).window >= window(5) * 60 + 59
+    assert made(parameters={**NUMBERS, "period": D(20)}).window == made().at({**NUMBERS, "period": D(20)}).window
+
+
+def test_an_indicator_that_continues_from_a_state_sees_all_that_is_kept() -> None:
+    assert buying("PRICE > ST", uses=(Use("supertrend", "ST", {}, ()),)).window >= WINDOW_MAX
+
+
+# -- mistakes ---------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("uses", "condition", "said"),
+    [
+        ((RSI,), "RSJ < low", "unknown name 'RSJ'; did you mean 'RSI'"),
+        ((RSI, RSI), "RSI < low", "two indicators are called RSI_1m; give one another name with `as`"),
+        ((Use("rsii", "RSI", {}, ()),), "RSI < low", "unknown indicator 'rsii'; did you mean 'rsi'"),
+        ((Use("rsi", "low", {}, ()),), "low < 5", "parameter 'low' has the name of a series"),
+        ((Use("rsi", "RSI", {"period": D("2.5")}, ()),), "RSI < low", "period is 2.5; write a whole number"),
+    ],
+)
+def test_a_mistake_is_said_at_once(uses: Any, condition: str, said: str) -> None:
+    with pytest.raises(ConfigError, match=said):
+        made((Entry(Side.BUY, "ALL", (condition,)),), uses=uses)
+
+
+def test_numbers_that_an_indicator_refuses_are_a_mistake_of_the_set_up() -> None:
+    with pytest.raises(ConfigError, match="indicator RSI: the period of an RSI is at least 1, not 0"):
+        made().at({**NUMBERS, "period": D(0)}).say(Frame(invented(1, 5), "1m"))
+    with pytest.raises(ConfigError, match="indicator RSI: candles of 1m cannot be built from those of 5m"):
+        finer = made(
+            (Entry(Side.BUY, "ALL", ("RSI_1m < low",)),), uses=(Use("rsi", "RSI", {}, ("1m",)),), timeframe="5m"
+        )
+        finer.say(Frame(invented(1, 9, "5m"), "5m"))
+
+
+def test_every_column_of_a_candle_has_a_name() -> None:
+    assert set(COLUMNS) == {"open", "high", "low", "close", "volume"}
+    assert buying("PRICE > LOW", "VOLUME > 0", "OPEN <= HIGH").say(Frame(invented(1, 9), "1m")).unknown == 0
