@@ -39,10 +39,6 @@ def _day_and_hour(at_ns: int) -> str:
     return datetime.fromtimestamp(at_ns / 1e9, UTC).strftime("%Y-%m-%dT%H ")
 
 
-def _day_and_hour(at_ns: int) -> str:
-    return datetime.fromtimestamp(at_ns / 1e9, UTC).strftime("%Y-%m-%dT%H ")
-
-
 def plain_larger(candles: CandleSeries, timeframe: str, small: str) -> dict[int, list[float]]:
     """Larger candles by open time, put together one candle at a time; half ones at either end are left out."""
     length, shift = timeframe_ns(timeframe), 4 * DAY_NS if timeframe == "1w" else 0
