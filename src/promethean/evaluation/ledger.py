@@ -22,6 +22,7 @@ from promethean.risk.sizing import entry_quantity
 ZERO = Decimal(0)
 NOBODY = OrderId("")
 END = "end"
+SHARE_STEP = Decimal("1e-12")  # a share of a fee is cut here once, so that the parts add up to the account
 REASONS = {STOP: "stop", TARGET: "target", SIGNAL: "signal"}
 
 
@@ -111,17 +112,17 @@ class Bookkeeper:
         if not before.quantity:
             self.opened, self._owed = at, fee
         elif booking.cost < 0:
-            self._close(before, at, at_ns, price, quantity, fee, reason)
+            self._close(before, booking.realised, at, at_ns, price, quantity, fee, reason)
+        else:
+            self._owed += fee
 
     def _close(
-        self, before: Position, at: int, at_ns: int, price: Decimal, quantity: Decimal, fee: Decimal, reason: str
-    ) -> None:
+        self, before: Position, gain: Decimal, at: int, at_ns: int, price: Decimal, quantity: Decimal, fee: Decimal,
+        reason: str,
+    ) -> None:  # fmt: skip
         entry, held = before.entry_price, abs(before.quantity)
-        gain = (price - entry) * quantity
-        share = self._owed if quantity == held else self._owed * quantity / held
+        share = self._owed if quantity == held else (self._owed * quantity / held).quantize(SHARE_STEP)
         self._owed -= share
-        if before.quantity < 0:
-            gain = -gain
         fees = fee + share
         self.parts.append(
             Part(

@@ -9,13 +9,17 @@ from itertools import product
 import numpy as np
 from msgspec import Struct
 
+from promethean.domain.candles import CandleSeries
 from promethean.domain.errors import ConfigError
+from promethean.domain.market import Side
 from promethean.evaluation.backtest import Path, find_path
 from promethean.evaluation.rules import ENTRY, Rules
+from promethean.exchanges.paper.pricing import taken_price
 from promethean.strategies.arrays import ArrayStrategy
 from promethean.strategies.frame import Frame
 
 VALUES_MAX, COMBINATIONS_MAX = 10_000, 1_000_000
+NOISE = 1e-14  # of the cash: what floats may leave of a trade that came out even
 
 
 class Outcome(Struct, frozen=True):
@@ -40,18 +44,25 @@ def parse_range(text: str) -> tuple[str, tuple[str, ...]]:
     name = name.strip()
     try:
         if sign and name and ":" in values:
-            start, stop, step = (Decimal(part) for part in values.split(":"))
+            start, stop, step = (_finite(part) for part in values.split(":"))
             count = int((stop - start) / step) + 1 if step and (stop - start) / step >= 0 else 0
             if 0 < count <= VALUES_MAX:
                 return name, tuple(format(start + step * number, "f") for number in range(count))
         elif sign and name and values.strip():
-            return name, tuple(format(Decimal(part), "f") for part in values.split(","))
+            return name, tuple(format(_finite(part), "f") for part in values.split(","))
     except (ArithmeticError, ValueError):
         pass
     raise ConfigError(
         f"--param is {text!r}; write name=first:last:step or name=a,b,c, at most {VALUES_MAX:,} values, "
         "for example period=6:24:2"
     )
+
+
+def _finite(text: str) -> Decimal:
+    value = Decimal(text)
+    if not value.is_finite():
+        raise ValueError(f"{text} is not a finite number")
+    return value
 
 
 def combinations(ranges: Sequence[tuple[str, tuple[str, ...]]]) -> Iterator[dict[str, str]]:
@@ -89,23 +100,27 @@ def sweep(
                 f"with {_told(parameters)} an order is larger than participation_max of its candle; a sweep fills "
                 "orders whole: set execution.participation_max=unlimited, or a smaller size"
             )
-        outcomes.append(_outcome(parameters, found, rules, float(frame.candles.close[-1])))
+        outcomes.append(_outcome(parameters, found, rules, frame.candles))
         done(number)
     return outcomes
 
 
-def _outcome(parameters: Mapping[str, str], found: Path, rules: Rules, last_close: float) -> Outcome:
-    start = float(rules.cash)
-    held = found.held * float(rules.instrument.quantity_increment)
-    worth = abs(held) * last_close
-    cash = found.cash
-    if held:
-        cash += (worth if held > 0 else 2.0 * found.cost - worth) - worth * float(rules.terms.fee_taker)
+def _outcome(parameters: Mapping[str, str], found: Path, rules: Rules, candles: CandleSeries) -> Outcome:
+    start, cash = float(rules.cash), found.cash
+    if found.held:
+        # What is open is closed as the books do it: at the last close, as an order that takes liquidity.
+        side = Side.SELL if found.held > 0 else Side.BUY
+        quantity = int(abs(found.held)) * rules.instrument.quantity_increment
+        close, volume = float(candles.close[-1]), float(candles.volume[-1])
+        price = taken_price(close, side, quantity, volume or None, float(rules.terms.slippage_bps), rules.instrument)
+        worth = float(price * quantity)
+        cash += (worth if found.held > 0 else 2.0 * found.cost - worth) - worth * float(rules.terms.fee_taker)
     entries = np.flatnonzero(found.kind == ENTRY)
     # Cash is flat money before each entry and after the last exit: its differences are the trades' profits.
     before = np.concatenate(([start], found.cash_after))[entries]
     profits = np.diff(np.append(before, cash))
-    return Outcome(parameters, len(entries), int(np.count_nonzero(profits > 0)), cash, 100.0 * (cash / start - 1.0))
+    wins = int(np.count_nonzero(profits > NOISE * before))
+    return Outcome(parameters, len(entries), wins, cash, 100.0 * (cash / start - 1.0))
 
 
 def _told(parameters: Mapping[str, str]) -> str:
