@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from tests.strategies.recorded import COLUMNS, MONDAY_NS, cut, invented, paths
 
 import promethean.indicators
-from promethean.domain.candles import CandleSeries, FloatArray
+from promethean.domain.candles import KEPT, CandleSeries, FloatArray
 from promethean.domain.errors import ConfigError
 from promethean.domain.ids import InstrumentId, StrategyId
 from promethean.domain.market import Side
@@ -21,7 +21,7 @@ from promethean.domain.registry import scan
 from promethean.indicators.catalogue import INDICATORS
 from promethean.indicators.momentum.rsi import rsi
 from promethean.strategies.arrays import Said
-from promethean.strategies.conditional import WINDOW_MAX, Conditions, ConditionStrategy, Entry, Use
+from promethean.strategies.conditional import Conditions, ConditionStrategy, Entry, Use
 from promethean.strategies.frame import Frame
 
 scan(promethean.indicators)
@@ -235,7 +235,7 @@ def test_the_window_holds_what_every_indicator_needs_and_what_is_looked_back_to(
 
 
 def test_an_indicator_that_continues_from_a_state_sees_all_that_is_kept() -> None:
-    assert buying("PRICE > ST", uses=(Use("supertrend", "ST", {}, ()),)).window >= WINDOW_MAX
+    assert buying("PRICE > ST", uses=(Use("supertrend", "ST", {}, ()),)).window >= KEPT
 
 
 # -- mistakes ---------------------------------------------------------------------------------------------------------
@@ -259,7 +259,7 @@ def test_a_mistake_is_said_at_once(uses: Any, condition: str, said: str) -> None
 def test_numbers_that_an_indicator_refuses_are_a_mistake_of_the_set_up() -> None:
     with pytest.raises(ConfigError, match="indicator RSI: the period of an RSI is at least 1, not 0"):
         made().at({**NUMBERS, "period": D(0)}).say(Frame(invented(1, 5), "1m"))
-    with pytest.raises(ConfigError, match="indicator RSI: candles of 1m cannot be built from those of 5m"):
+    with pytest.raises(ConfigError, match="indicator RSI reads candles of 1m, which cannot be built from those of 5m"):
         finer = made(
             (Entry(Side.BUY, "ALL", ("RSI_1m < low",)),), uses=(Use("rsi", "RSI", {}, ("1m",)),), timeframe="5m"
         )

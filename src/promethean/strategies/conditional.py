@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from msgspec import Struct
 
-from promethean.domain.candles import FloatArray, timeframe_ns
+from promethean.domain.candles import KEPT, FloatArray, timeframe_ns
 from promethean.domain.errors import ConfigError
 from promethean.domain.ids import InstrumentId, StrategyId
 from promethean.domain.instants import DAY_NS
@@ -206,16 +206,13 @@ class ConditionStrategy:
                         sources[name] = use, timeframe, place
         return sources
 
-    def _timeframes(self, use: Use) -> tuple[str, ...]:
-        return use.timeframes or (self.timeframe,)
-
     def _find_window(self, lookback: int) -> int:
         """Primary candles that decide the last answer."""
         longest = 1
         for use in self._uses:
             entry = INDICATORS.get(use.name)
             if entry.window is None:
-                longest = max(longest, WINDOW_MAX)  # it continues from a state, which is made of all a view keeps
+                longest = max(longest, KEPT)  # it continues from a state, which is made of all a view keeps
                 continue
             numbers = self._numbers(use)
             declared = {name: value for name, value in numbers.items() if name in _names(entry.window)}
