@@ -4,18 +4,21 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Sequence, Sized
+from dataclasses import dataclass
 from decimal import Decimal
 from typing import TYPE_CHECKING
 
 from promethean import __version__
-from promethean.app.desk import account_limits, make_desk, paper_terms
+from promethean.app.desk import account_limits, make_desk, paper_terms, research_desk
 from promethean.config.tree import Settings
+from promethean.domain.errors import ConfigError
 from promethean.domain.ids import AccountId, StrategyId, UserId
 from promethean.domain.instruments import Instrument
 
 if TYPE_CHECKING:
     from promethean.domain.events import CandleClosed
     from promethean.engine.desk import Desk
+    from promethean.exchanges.paper.venue import PaperTerms
     from promethean.runtime.account import AccountRunner, Halt, Opening
     from promethean.runtime.clock import Clock
     from promethean.runtime.feeds.port import Feed
@@ -28,6 +31,18 @@ if TYPE_CHECKING:
 
 
 CONDITIONS = "conditions"  # the class of a strategy that has none
+UNBOUNDED = Decimal(10) ** 18  # quote units: the budget of an account that its cash alone limits
+
+
+@dataclass(frozen=True, slots=True)
+class Replay:
+    """How a replay differs from a run of `up` over the same recording; at its end everything is closed.
+
+    cash: quote units at the start.  research: whether the controls of research apply, or the limits of the account.
+    """
+
+    cash: Decimal
+    research: bool
 
 
 async def assemble(
@@ -40,8 +55,12 @@ async def assemble(
     clock: Clock,
     watcher: Watcher,
     store: Callable[[Sequence[CandleClosed]], None] | None,
+    replay: Replay | None = None,
 ) -> tuple[Runner, AccountRunner, RunInfo]:
-    """Every object of a paper run, built and handed over."""
+    """Every object of a paper run, built and handed over.
+
+    Raises ConfigError for a replay while a kill switch is set.
+    """
     from promethean.exchanges.paper.venue import PaperVenue
     from promethean.runtime.account import AccountRunner
     from promethean.runtime.paper import paper_account
@@ -55,26 +74,47 @@ async def assemble(
     record = await accounts.read_limits(database, owner)
     desk = make_desk(settings, file, instrument, feed.timeframe, record, PaperVenue.capabilities, feed.recorded)
     terms, balance = paper_terms(settings, instrument, file.simulation), settings.execution.paper_balance
+    cap = desk.limits.total_exposure or Decimal(0)
     config_hash = _hash_of(file.config_hash, desk.limits, terms, balance)
+    if replay is not None:
+        balance = replay.cash
+        if replay.research:
+            desk, cap = research_desk(desk, file), UNBOUNDED
+        config_hash = _replay_hash(file, desk, terms, replay, feed)
     label, account, continued = await paper_account(database, journal, owner, feed, config_hash)
+    halts = await _halts(settings, database, owner, account)
+    if replay is not None and (latches := halts()):
+        raise ConfigError(
+            f"the kill switch is set ({latches[0].reason}), so that a replay here would place no order; "
+            "lift it with promethean unkill, or replay on another --home"
+        )
     is_live = feed.starts_at_ns is None
     account_runner = AccountRunner(
         journal=journal,
         lease=await journal.take_lease(account, owner, settings.app.instance_id, build_hash(), config_hash),
         desk=desk,
         venue=PaperVenue({instrument.id: instrument}, terms, balance),
-        projector=await _projector(database, owner, account, file, desk),
+        projector=await _projector(database, owner, account, file, desk, cap),
         opening=_opening(feed, instrument, balance, clock),
         build=build_hash(),
         config_hash=config_hash,
         # Recorded and invented prices have a time of their own; live ones are of this machine's time.
         now=(lambda state: clock.now_ns()) if is_live else (lambda state: state.now_ns),
         wall_ns=clock.now_ns,
-        halts=await _halts(settings, database, owner, account),
+        halts=halts,
         told=watcher.told,
     )
     history = max(seat.strategy.window for seat in desk.seats) + 1
-    runner = Runner(feed, journal, market, account_runner, history=history, tick=watcher.tick, on_candles=store)
+    runner = Runner(
+        feed,
+        journal,
+        market,
+        account_runner,
+        history=history,
+        tick=watcher.tick,
+        on_candles=store,
+        close_at_end=replay is not None,
+    )
     info = RunInfo(
         provenance=feed.provenance,
         is_synthetic=feed.is_synthetic,
@@ -98,6 +138,16 @@ def _hash_of(*parts: object) -> str:
     return hashlib.sha256(repr(parts).encode()).hexdigest()[:16]
 
 
+def _replay_hash(file: StrategyFile, desk: Desk, terms: PaperTerms, replay: Replay, feed: Feed) -> str:
+    """Of everything that a replay depends on: an unfinished one goes on only where all of it is as it was."""
+    rules = [
+        (s.instrument, s.timeframe_ns, s.aggregation, s.threshold, s.sizing, s.protection, s.order_type,
+         s.slippage_tolerance, s.cooldown_ns, s.limits, [control.code for control in s.controls.entering])
+        for s in desk.seats
+    ]  # fmt: skip
+    return _hash_of("closes at the end", file.config_hash, rules, desk.limits, terms, replay, feed.name)
+
+
 def _opening(feed: Feed, instrument: Instrument, balance: Decimal, clock: Clock) -> Opening:
     from promethean.runtime.account import Opening
 
@@ -111,15 +161,18 @@ def _opening(feed: Feed, instrument: Instrument, balance: Decimal, clock: Clock)
 
 
 async def _projector(
-    database: Database, owner: UserId, account: AccountId, file: StrategyFile, desk: Desk
+    database: Database, owner: UserId, account: AccountId, file: StrategyFile, desk: Desk, cap: Decimal
 ) -> Projector:
-    """What writes the tables of this account, with the rows that its rows point to."""
+    """What writes the tables of this account, with the rows that its rows point to.
+
+    cap: quote units that the account may reserve and use.
+    """
     from promethean.storage import accounts
     from promethean.storage.projections import Owner, Projector
     from promethean.storage.tables import BudgetScope
 
     budget = (BudgetScope.VENUE, account)
-    budgets = await accounts.ensure_budgets(database, owner, {budget: desk.limits.total_exposure or Decimal(0)})
+    budgets = await accounts.ensure_budgets(database, owner, {budget: cap})
     row = await accounts.ensure_strategy(
         database, owner, file.id, file.class_name or CONDITIONS, file.content, file.config_hash
     )

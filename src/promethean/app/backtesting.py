@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import gc
+import hashlib
 import math
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -23,7 +24,7 @@ from promethean.app.desk import (
     make_desk,
     make_strategy,
     paper_terms,
-    research,
+    research_desk,
     with_filters,
 )
 from promethean.app.register import register_everything
@@ -36,6 +37,7 @@ if TYPE_CHECKING:
     from promethean.domain.instruments import Instrument
     from promethean.engine.desk import Desk
     from promethean.evaluation.backtest import Backtest
+    from promethean.evaluation.ledger import Part
     from promethean.evaluation.metrics import Metrics
     from promethean.evaluation.rules import Rules
     from promethean.evaluation.sweep import Outcome
@@ -44,6 +46,7 @@ if TYPE_CHECKING:
     from promethean.strategies.catalogue import Strategy
     from promethean.strategies.file import StrategyFile
 
+RESEARCH, USER = "research", "user"
 COVERAGE_TOLD, COVERAGE_NEEDED = 0.99, 0.95
 CASH = Decimal(10_000)
 CASH_MIN, CASH_MAX = Decimal("0.01"), Decimal(10) ** 12  # beyond, the digits of a float do not reach to the cent
@@ -74,6 +77,7 @@ class Bench:
 
     coverage: candles there are for each that there should be between the first and the last.
     remarks:  what is to be said about the data.
+    sha256:   of the file that the candles were read from.  is_part: whether it holds others as well.
     """
 
     file: StrategyFile
@@ -87,6 +91,8 @@ class Bench:
     remarks: tuple[str, ...]
     settings: Settings
     limits: str
+    sha256: str
+    is_part: bool
 
     def strategy(self) -> Strategy | ArrayStrategy:
         """The strategy at this market."""
@@ -124,14 +130,14 @@ def run_backtest(settings: Settings, options: BacktestOptions) -> BacktestReport
 def prepare(settings: Settings, options: BacktestOptions) -> Bench:
     """Read strategy and candles, and check that they fit.  Raises ConfigError naming what does not."""
     register_everything()
-    if options.limits not in ("research", "user"):
+    if options.limits not in (RESEARCH, USER):
         raise ConfigError(f"--limits is {options.limits!r}; write research or user")
     if not CASH_MIN <= options.cash <= CASH_MAX:
         raise ConfigError(f"--cash is {options.cash:g}; it lies between {CASH_MIN} and {CASH_MAX:,}")
     file = load_strategy(find_strategy_file(settings, options.strategy), options.overrides)
     remarks: list[str] = []
-    candles, instrument, timeframe, source = _read(settings, options.data, file, remarks.append)
-    candles = _cut(candles, options)
+    candles, instrument, timeframe, source, sha256 = _read(settings, options.data, file, remarks.append)
+    whole, candles = candles, _cut(candles, options)
     coverage = _coverage(candles, timeframe)
     if coverage < COVERAGE_NEEDED and not options.allow_gaps:
         raise ConfigError(
@@ -144,7 +150,7 @@ def prepare(settings: Settings, options: BacktestOptions) -> Bench:
     terms = paper_terms(settings, instrument, file.simulation)
     return Bench(
         file, instrument, timeframe, candles, terms, options.cash, source, coverage, tuple(remarks), settings,
-        options.limits,
+        options.limits, sha256, candles is not whole,
     )  # fmt: skip
 
 
@@ -316,17 +322,14 @@ def desk_of(bench: Bench, recorded: CandleSeries | None) -> Desk:
     desk = make_desk(
         bench.settings, bench.file, bench.instrument, bench.timeframe, record, PaperVenue.capabilities, recorded
     )
-    (seat,) = desk.seats
-    limits = seat.limits
-    if bench.limits == "research":
-        limits, controls = research(bench.file.limits)
-        seat = replace(seat, limits=limits, controls=controls)
-    return replace(desk, seats=(seat,), limits=limits, names=ShortNames(), explains=False)
+    if bench.limits == RESEARCH:
+        desk = research_desk(desk, bench.file)
+    return replace(desk, names=ShortNames(), explains=False)
 
 
 def _read(
     settings: Settings, data: str, file: StrategyFile, say: Callable[[str], None]
-) -> tuple[CandleSeries, Instrument, str, str]:
+) -> tuple[CandleSeries, Instrument, str, str, str]:
     from promethean.domain.candles import timeframe_ns
     from promethean.runtime.clock import SystemClock
     from promethean.runtime.feeds import chosen
@@ -338,8 +341,7 @@ def _read(
     if timeframe_ns(feed.timeframe) < timeframe_ns(file.timeframe):
         say(f"the file's candles of {feed.timeframe} are the primary ones, not {file.timeframe}")
     (instrument,) = feed.instruments.values()
-    assert feed.recorded is not None, "a file is a recording"
-    return feed.recorded, instrument, feed.timeframe, Path(data).name
+    return feed.recorded, instrument, feed.timeframe, Path(data).name, feed.sha256
 
 
 def is_series(data: str) -> bool:
@@ -347,7 +349,7 @@ def is_series(data: str) -> bool:
     return data.count(":") == 2 and not Path(data).exists()
 
 
-def _read_stored(settings: Settings, series: str) -> tuple[CandleSeries, Instrument, str, str]:
+def _read_stored(settings: Settings, series: str) -> tuple[CandleSeries, Instrument, str, str, str]:
     from promethean.app.data import has_market_store, market_store, stored_key
     from promethean.domain.candles import CandleSeries
     from promethean.runtime.feeds.columns import CandleColumns, recorded_instrument
@@ -362,7 +364,9 @@ def _read_stored(settings: Settings, series: str) -> tuple[CandleSeries, Instrum
     columns = CandleColumns(found.open_time_ns, found.open, found.high, found.low, found.close, found.volume)
     instrument = recorded_instrument(columns, market.exchange, market.base, market.quote, market.market_type)
     prices = (found.open, found.high, found.low, found.close, found.volume)
-    return CandleSeries.from_columns(found.open_time_ns, prices, keep=len(found)), instrument, key.timeframe, series
+    digest = hashlib.sha256(b"".join(column.tobytes() for column in (found.open_time_ns, *prices))).hexdigest()
+    candles = CandleSeries.from_columns(found.open_time_ns, prices, keep=len(found))
+    return candles, instrument, key.timeframe, series, digest
 
 
 def _cut(candles: CandleSeries, options: BacktestOptions) -> CandleSeries:
@@ -507,11 +511,16 @@ def _made_of(report: BacktestReport) -> list[tuple[str, str]]:
     ]
 
 
-def write_trades(report: BacktestReport, path: Path) -> None:
+def write_trades(parts: Sequence[Part], path: Path) -> None:
     """One line for each closed part, as CSV.  Raises ConfigError when the file cannot be written."""
     import csv
 
-    rows = [trade_row(part) for part in report.result.books.parts]
+    from promethean.domain.money import plain
+
+    rows = [
+        {name: plain(value) if isinstance(value, Decimal) else value for name, value in trade_row(part).items()}
+        for part in parts
+    ]
     try:
         with path.open("w", newline="", encoding="utf-8") as file:
             writer = csv.DictWriter(file, TRADE_COLUMNS)
@@ -526,7 +535,7 @@ TRADE_COLUMNS = (
 )  # fmt: skip
 
 
-def trade_row(part: Any) -> dict[str, Any]:
+def trade_row(part: Part) -> dict[str, Any]:
     """One closed part as a row of the trade list."""
     from promethean.domain.instants import format_instant
 

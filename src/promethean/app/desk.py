@@ -143,6 +143,13 @@ def research(limits: Mapping[str, Decimal]) -> tuple[Limits, Controls]:
     return Limits.from_record(values), Controls.of(asked)
 
 
+def research_desk(desk: Desk, file: StrategyFile) -> Desk:
+    """The same desk under the controls of research alone."""
+    limits, controls = research(file.limits)
+    seats = tuple(replace(seat, limits=limits, controls=controls) for seat in desk.seats)
+    return replace(desk, seats=seats, limits=limits)
+
+
 def make_desk(
     settings: Settings,
     file: StrategyFile,

@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 import gc
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -20,12 +20,17 @@ from promethean.domain.errors import ConfigError, JournalTamperedError, LeaseLos
 from promethean.runtime.stopping import Stopping
 
 if TYPE_CHECKING:
+    from promethean.app.assembling import Replay
     from promethean.domain.events import CandleClosed
+    from promethean.runtime.account import AccountRunner
     from promethean.runtime.clock import Clock
     from promethean.runtime.feeds.port import Feed
     from promethean.runtime.watching import Summary, Watcher
     from promethean.storage.journal import Journal
     from promethean.strategies.file import StrategyFile
+
+    Once = Callable[[str, Stopping], Awaitable[Summary]]
+    """One start on the database at an address, until the feed ends or somebody stops it."""
 
 RESTARTS_MAX = 5
 
@@ -51,17 +56,34 @@ def up(settings: Settings, options: UpOptions, watcher: Watcher, stopping: Stopp
     Raises ConfigError for what is wrong with set-up or input, before anything trades; StoreError when PostgreSQL stays
     away; Stopped for a signal before trading has begun.
     """
-    from promethean.runtime.home import only_one, prepare_home
-
     begun = time.perf_counter()
     register_everything()
     file = load_strategy(find_strategy_file(settings, options.strategy))
     _refuse_early(settings, options)
+
+    async def once(dsn: str, stopping: Stopping) -> Summary:
+        async def feed(journal: Journal, clock: Clock) -> Feed:
+            return await _make_feed(settings, options, file, journal, clock, watcher)
+
+        return await run_once(settings, file, watcher, dsn, stopping, begun, feed)
+
+    return run_on_home(settings, watcher, stopping or Stopping(), once, options.for_s)
+
+
+def run_on_home(
+    settings: Settings, watcher: Watcher, stopping: Stopping, once: Once, for_s: float | None = None
+) -> Summary:
+    """Hold the home and its PostgreSQL while `once` runs; after a failure of the database once more, from the journal.
+
+    for_s: stop after so many seconds.  Errors as those of `up`.
+    """
+    from promethean.runtime.home import only_one, prepare_home
+
     home = prepare_home(settings.app.home)
-    with stopping or Stopping() as stopping, only_one(home):
+    with stopping, only_one(home):
         _check_keys(settings)
         with Postgres(settings) as database:
-            return asyncio.run(_up(settings, options, watcher, file, database, stopping, begun))
+            return asyncio.run(_again(watcher, database, stopping, once, for_s))
 
 
 def _refuse_early(settings: Settings, options: UpOptions) -> None:
@@ -83,21 +105,13 @@ def _check_keys(settings: Settings) -> None:
     load_key_ring(settings.app.home, settings.vault.key, settings.vault.previous_keys)
 
 
-async def _up(
-    settings: Settings,
-    options: UpOptions,
-    watcher: Watcher,
-    file: StrategyFile,
-    postgres: Postgres,
-    stopping: Stopping,
-    begun: float,
-) -> Summary:
+async def _again(watcher: Watcher, postgres: Postgres, stopping: Stopping, once: Once, for_s: float | None) -> Summary:
     stopping.watch_over()
-    if options.for_s is not None:
-        asyncio.get_running_loop().call_later(options.for_s, stopping.wanted.set)
+    if for_s is not None:
+        asyncio.get_running_loop().call_later(for_s, stopping.wanted.set)
     for attempt in range(RESTARTS_MAX + 1):
         try:
-            return await _run_once(settings, options, watcher, file, postgres.dsn, stopping, begun)
+            return await once(postgres.dsn, stopping)
         except (LeaseLostError, JournalTamperedError):
             raise  # another process has the account, or somebody edited its journal: a person has to look
         except (StoreError, ConfigError) as error:
@@ -114,15 +128,22 @@ async def _up(
     raise AssertionError("every way out of the loop returns or raises")
 
 
-async def _run_once(
+async def run_once(
     settings: Settings,
-    options: UpOptions,
-    watcher: Watcher,
     file: StrategyFile,
+    watcher: Watcher,
     dsn: str,
     stopping: Stopping,
     begun: float,
+    make_feed: Callable[[Journal, Clock], Awaitable[Feed]],
+    replay: Replay | None = None,
+    read: Callable[[Journal, AccountRunner], Awaitable[None]] | None = None,
 ) -> Summary:
+    """One start: from the journal to the end of the feed, or to where it is stopped.
+
+    begun: `time.perf_counter()` when the command began.
+    read:  is given the journal and the account when all is over, to read there what it likes.
+    """
     from promethean.runtime.clock import SystemClock
     from promethean.runtime.watching import summarise
     from promethean.storage.journal import Journal
@@ -137,10 +158,12 @@ async def _run_once(
         closing.push_async_callback(journal.close)
         market = Journal(await database.raw(durable=False))
         closing.push_async_callback(market.close)
-        feed = await _make_feed(settings, options, file, journal, clock, watcher)
+        feed = await make_feed(journal, clock)
         closing.push_async_callback(feed.close)
         store = _market_store(settings, feed, closing)
-        runner, account, info = await assemble(settings, file, database, journal, market, feed, clock, watcher, store)
+        runner, account, info = await assemble(
+            settings, file, database, journal, market, feed, clock, watcher, store, replay
+        )
         await runner.start()
         await stopping.begin()
         watcher.started(info)
@@ -155,6 +178,8 @@ async def _run_once(
             stop_task.cancel()
         run_seconds = time.perf_counter() - run_begun
         handled = runner.handled + account.state.account.sequence - events_before
+        if read is not None:
+            await read(journal, account)
         return await summarise(info, feed, journal, runner, account, ended, begun, start_seconds, run_seconds, handled)
 
 

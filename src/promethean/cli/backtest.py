@@ -1,4 +1,4 @@
-"""`backtest` and `sweep`: strategies over recorded candles."""
+"""`backtest`, `replay` and `sweep`: strategies over recorded candles."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Annotated
 
 import typer
 
-from promethean.cli.answering import Json, answering, progress, refuse
+from promethean.cli.answering import FAILED, Json, answering, progress, refuse
 
 commands = typer.Typer()
 
@@ -25,6 +25,7 @@ Set = Annotated[
 ]
 Cash = Annotated[str, typer.Option(metavar="AMOUNT", help="Cash at the start, in the quote currency.")]
 Limits = Annotated[str, typer.Option(metavar="research|user", help="Which risk controls are on.")]
+Trades = Annotated[Path | None, typer.Option(metavar="OUT.csv", help="Write one line for each closed part here.")]
 Gaps = Annotated[bool, typer.Option("--allow-gaps", help="Run even where more than 5 % of the candles are missing.")]
 
 
@@ -39,9 +40,7 @@ def backtest(
     cash: Cash = "10000",
     limits: Limits = "research",
     allow_gaps: Gaps = False,
-    trades: Annotated[
-        Path | None, typer.Option(metavar="OUT.csv", help="Write one line for each closed part here.")
-    ] = None,
+    trades: Trades = None,
     report_to: Annotated[
         Path | None, typer.Option("--report", metavar="OUT.html", help="Write a report with pictures here.")
     ] = None,
@@ -59,11 +58,53 @@ def backtest(
         )  # fmt: skip
         report = backtesting.run_backtest(settings, options)
         if trades is not None:
-            backtesting.write_trades(report, trades)
+            backtesting.write_trades(report.result.books.parts, trades)
         if report_to is not None:
             backtesting.write_report(report, report_to)
         found = backtesting.as_object(report, with_trades=trades is None)
         answer.give(found, lambda: backtests.page(found, report.bench.instrument.quote))
+
+
+@commands.command()
+def replay(
+    context: typer.Context,
+    strategy: Strategy,
+    data: Data,
+    since: Since = None,
+    until: Until = None,
+    sets: Set = None,
+    cash: Cash = "10000",
+    limits: Limits = "research",
+    allow_gaps: Gaps = False,
+    trades: Trades = None,
+    as_json: Json = False,
+) -> None:
+    """Run a strategy over recorded candles through the real runner, with every event in the journal."""
+    with answering(context, as_json) as answer:
+        settings = answer.settings()
+        from promethean.app import backtesting, replaying
+        from promethean.cli.run import make_view
+        from promethean.interfaces.terminal import backtests
+        from promethean.runtime.stopping import Stopping
+
+        options = backtesting.BacktestOptions(
+            strategy, data, overrides(sets), instant(since, "--from"), instant(until, "--to"), amount(cash, "--cash"),
+            limits, allow_gaps,
+        )  # fmt: skip
+        stopping = Stopping()
+
+        def gone(error: OSError) -> None:
+            answer.unheard(error)
+            stopping.ask()
+
+        with make_view(answer, settings, gone, plain=False, is_fast=True) as view:
+            report = replaying.run_replay(settings, options, view, stopping)
+        if trades is not None:
+            backtesting.write_trades(report.books.parts, trades)
+        found = replaying.replay_object(report, with_trades=trades is None)
+        if not report.summary.finished:
+            answer.status = FAILED  # stopped on the way: these are not the figures that were asked for
+        answer.give(found, lambda: backtests.replay_page(found, report.bench.instrument.quote, str(settings.app.home)))
 
 
 def overrides(given: list[str] | None) -> dict[str, str]:

@@ -66,7 +66,7 @@ def up(
             answer.unheard(error)
             stopping.ask()
 
-        view = _view(answer, settings, gone, plain=plain, is_fast=options.speed is None)
+        view = make_view(answer, settings, gone, plain=plain, is_fast=options.speed is None)
         with view:
             found = running.up(settings, options, view, stopping)
         answer.give(found, lambda: _summary_page(found, settings))
@@ -98,7 +98,13 @@ def _duration(text: str | None) -> float | None:
     return seconds
 
 
-def _view(answer: Answer, settings: Settings, gone: Callable[[OSError], None], *, plain: bool, is_fast: bool) -> View:
+def make_view(
+    answer: Answer, settings: Settings, gone: Callable[[OSError], None], *, plain: bool, is_fast: bool
+) -> View:
+    """What shows a run: nothing for machines, a living picture in a terminal, lines in a pipe.
+
+    gone: is told when a line cannot be written.  is_fast: a recording at full speed, of which counters tell enough.
+    """
     from promethean.interfaces.terminal.view import LineView, LivingView, QuietView
     from promethean.runtime.telemetry import start_logging
 

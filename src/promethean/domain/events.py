@@ -78,6 +78,12 @@ class Reconciled(Struct, frozen=True):
     orders_unknown: int
 
 
+class RecordingEnded(Struct, frozen=True):
+    """The last candle of a recording has closed and no other follows: what is open is closed at that close."""
+
+    at_ns: int
+
+
 class RunFinished(Struct, frozen=True):
     """A recorded feed reached its end; the next start opens a new account."""
 
@@ -291,6 +297,7 @@ AccountEvent: TypeAlias = (
     | AccountOpened
     | RunnerStarted
     | Reconciled
+    | RecordingEnded
     | RunFinished
     | DayStarted
     | BreakerTripped

@@ -47,6 +47,7 @@ class OrderRole(enum.StrEnum):
     MANUAL = "manual"
     BREAKER = "breaker"
     KILL = "kill"
+    END = "end"
 
 
 class Tier(Struct, frozen=True):

@@ -39,6 +39,7 @@ from promethean.domain.events import (
     PositionClosed,
     QuoteObserved,
     Reconciled,
+    RecordingEnded,
     RunFinished,
     RunnerStarted,
     SignalRaised,
@@ -108,6 +109,7 @@ class Account(Struct, frozen=True):
 
     sequence: number of the last row of its stream.  cash: quote units of `currency`.
     reconciled: whether orders and positions agree with the venue's since the last start.
+    closing:  whether a recording has ended and what was open then is closed at its last close.
     orders:   the ones that are not terminal.  ended: the last ones that ended, for fills that come late or again.
     holdings: open positions, per strategy and instrument.  stopped_at: when a stop last closed a position there.
     refused:  the last refusal, whose it was and its code; None once anything else has happened.
@@ -124,6 +126,7 @@ class Account(Struct, frozen=True):
     mode: AccountMode = AccountMode.READ_ONLY
     reconciled: bool = False
     halts: frozenset[str] = frozenset()
+    closing: bool = False
     finished: bool = False
     day: Day | None = None
     orders: Mapping[OrderId, Order] = field(default_factory=_empty)
@@ -207,6 +210,10 @@ def _runner_started(account: Account, event: RunnerStarted) -> Changes:
 
 def _reconciled(account: Account, event: Reconciled) -> Changes:
     return {"mode": AccountMode.HALTED if account.halts else AccountMode.ACTIVE, "reconciled": True}
+
+
+def _recording_ended(account: Account, event: RecordingEnded) -> Changes:
+    return {"closing": True}
 
 
 def _run_finished(account: Account, event: RunFinished) -> Changes:
@@ -441,6 +448,7 @@ _CHANGES: Mapping[type[Any], Callable[[Account, Any], Changes]] = MappingProxyTy
         AccountOpened: _account_opened,
         RunnerStarted: _runner_started,
         Reconciled: _reconciled,
+        RecordingEnded: _recording_ended,
         RunFinished: _run_finished,
         DayStarted: _day_started,
         BreakerTripped: _breaker_tripped,

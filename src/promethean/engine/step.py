@@ -23,6 +23,7 @@ from promethean.domain.events import (
     OrderRejected,
     PositionClosed,
     QuoteObserved,
+    RecordingEnded,
     SignalRaised,
 )
 from promethean.domain.instants import NS_PER_MS, NS_PER_S, day_of
@@ -155,6 +156,15 @@ def _on_halt(flow: _Flow, event: HaltSet) -> None:
     if event.close:
         for seat in flow.desk.seats:
             _close(flow, seat, OrderRole.KILL, f"kill switch: {event.reason}")
+
+
+def _on_recording_ended(flow: _Flow, event: RecordingEnded) -> None:
+    """What waits for a next candle goes, and what is held is closed; its stop and targets stand until that is done."""
+    for order in tuple(flow.state.account.orders.values()):
+        if order.intent.role not in (OrderRole.STOP, OrderRole.TARGET) or order.intent.type is OrderType.MARKET:
+            _cancel(flow, order, "the recording has ended")
+    for seat in flow.desk.seats:
+        _close(flow, seat, OrderRole.END, "the recording has ended")
 
 
 # ---------------------------------------------------------------- the day and its breaker
@@ -492,5 +502,6 @@ _REACTIONS: Mapping[type[Any], Callable[[_Flow, Any], None]] = MappingProxyType(
         OrderAccepted: _on_accepted,
         OrderRejected: _on_rejected,
         HaltSet: _on_halt,
+        RecordingEnded: _on_recording_ended,
     }
 )

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from decimal import Decimal
 from typing import Protocol
 
+from promethean.domain.candles import Candle
 from promethean.domain.events import (
     MarketEvent,
     OrderAccepted,
@@ -96,5 +97,12 @@ class SimulatedVenue(Venue, Protocol):
         """What the market event does to the orders that rest here, one report at a time.
 
         Reports are made while iterating, so an order sent in answer to one report takes part in what follows.
+        """
+        ...
+
+    def finish(self, candle: Candle) -> Iterator[VenueReport]:
+        """The market is over with this candle, the last that the venue saw: orders of role END fill whole at its close.
+
+        They take liquidity; everything else that rests here fills no more.
         """
         ...

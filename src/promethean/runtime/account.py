@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from decimal import Decimal
 from typing import get_args
 
+from promethean.domain.candles import Candle
 from promethean.domain.errors import StoreError
 from promethean.domain.events import (
     AccountEvent,
@@ -31,6 +32,7 @@ from promethean.domain.events import (
     OrderPlanned,
     QuoteObserved,
     Reconciled,
+    RecordingEnded,
     RunFinished,
     RunnerStarted,
     VenueReport,
@@ -233,10 +235,23 @@ class AccountRunner:
         if self._requests:
             await self._carry_out_all()
 
-    async def finish(self) -> None:
-        """The recorded feed has ended."""
-        if not self.state.account.finished:
-            self._step(RunFinished(self._time()))
+    async def finish(self, *, close: bool = False) -> None:
+        """The recorded feed has ended.  close: what is open is closed at its last close."""
+        if self.state.account.finished:
+            return
+        if close:
+            await self._close_at_end()
+        self._step(RunFinished(self._time()))
+
+    async def _close_at_end(self) -> None:
+        if not self.state.account.closing:  # else a start before this one has asked for it
+            await self.take(RecordingEnded(self._time()))
+        for seat in self._desk.seats:
+            instrument, timeframe = seat.instrument.id, seat.strategy.timeframe
+            for opened, *values in self.state.view.candles(instrument, timeframe).tail(1):
+                candle = Candle(instrument, timeframe, opened, opened + seat.timeframe_ns, *values)
+                for report in self._venue.finish(candle):
+                    await self.take(report)
 
     async def _follow_latches(self) -> None:
         """Bring the account in line with the kill latches that are set now."""

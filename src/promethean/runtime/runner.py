@@ -27,6 +27,7 @@ class Runner:
     journal: of the account; market: a second one, with a connection of its own, that writes the market's streams.
     history: trailing candles that are read back from the journal at a start.
     tick:    is given the account's state and the number of candles it has handled, after every batch.
+    close_at_end: whether what is open when a recording ends is closed at its last close.
     on_candles: is given the closed candles of each batch, for the market store; None when nobody stores them.
     """
 
@@ -40,6 +41,7 @@ class Runner:
         history: int,
         tick: Callable[[State, int], None] | None = None,
         on_candles: Callable[[Sequence[CandleClosed]], None] | None = None,
+        close_at_end: bool = False,
     ) -> None:
         self._feed = feed
         self._journal = journal
@@ -48,6 +50,7 @@ class Runner:
         self._history = history
         self._tick = tick
         self._on_candles = on_candles
+        self._close_at_end = close_at_end
         self._stopping = asyncio.Event()
         (self._instrument,) = feed.instruments
         self._stream = market_stream(feed.name, self._instrument)
@@ -100,7 +103,7 @@ class Runner:
             await asyncio.gather(reader, return_exceptions=True)
         ended = not self._stopping.is_set()
         if ended and self._feed.is_repeatable:
-            await self._account.finish()
+            await self._account.finish(close=self._close_at_end)
         await self._account.commit()
         return ended
 

@@ -33,6 +33,7 @@ from promethean.domain.events import (
     OrderRejected,
     PositionClosed,
     Reconciled,
+    RecordingEnded,
     RunFinished,
     RunnerStarted,
     SignalRaised,
@@ -179,7 +180,7 @@ class Projector:
                 self._order_of(event.order_id, before, after)
             case OrderClaimed() | OrderDropped() | CancelRequested():
                 self._order_of(event.order_id, before, after)
-            case RunnerStarted() | Reconciled() | RunFinished() | HaltLifted() | LeaseLost():
+            case RunnerStarted() | Reconciled() | RecordingEnded() | RunFinished() | HaltLifted() | LeaseLost():
                 pass  # they change nothing that a table shows
 
     # ------------------------------------------------------------ one method for each table

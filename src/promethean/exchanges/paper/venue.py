@@ -220,6 +220,13 @@ class PaperVenue:
         seen_at_ns = self._look(event.quote.instrument, event.quote.at_ns)
         return self._meets(event.quote, seen_at_ns) if self._book else iter(())
 
+    def finish(self, candle: Candle) -> Iterator[VenueReport]:
+        """Fill whole, at the close of the last candle, what was sent to close positions there."""
+        for resting in tuple(self._book.values()):
+            intent = resting.order.intent
+            if intent.role is OrderRole.END and intent.instrument == candle.instrument and self._wanted(resting) > 0:
+                yield self._fill(resting, candle.close, False, candle, candle.close_time_ns, whole=True)
+
     def reach(self) -> tuple[float, float, float] | None:
         """The prices and the instant at which an order here may be filled or end; None while there is none.
 
@@ -298,9 +305,9 @@ class PaperVenue:
 
     def _latency_ns(self, order: Order) -> int:
         """Drawn from the seed and from what the order is, so that a repeated run draws the same."""
-        if not self._terms.latency_ms:
-            return 0
         intent = order.intent
+        if not self._terms.latency_ms or intent.role is OrderRole.END:  # the last close waits for the orders to it
+            return 0
         what = f"{self._terms.seed}/{order.sent_at_ns}/{intent.instrument}/{intent.side}/{intent.type}/{intent.leg}"
         share = zlib.crc32(what.encode()) / 0xFFFFFFFF
         return int(self._terms.latency_ms * (0.5 + share)) * NS_PER_MS
@@ -400,14 +407,18 @@ class PaperVenue:
         beyond = price < limit if side is Side.BUY else price > limit
         return beyond or (self._terms.optimistic and price == limit)
 
+    def _wanted(self, resting: _Resting) -> Decimal:
+        """Base units that the order may still have."""
+        order = resting.order
+        return min(resting.remaining, self._reducible(order)) if order.intent.reduce_only else resting.remaining
+
     def _available(self, resting: _Resting, candle: Candle) -> Decimal:
         """Base units this candle lets the order have."""
-        intent = resting.order.intent
-        quantity = min(resting.remaining, self._reducible(resting.order)) if intent.reduce_only else resting.remaining
+        quantity = self._wanted(resting)
         share = Decimal(repr(candle.volume)) * self._terms.participation_max
         if quantity <= share:
             return quantity
-        return self._instruments[intent.instrument].round_quantity(share)
+        return self._instruments[resting.order.intent.instrument].round_quantity(share)
 
     def _at_quote(self, quote: Quote, before_ns: int) -> Iterator[VenueReport]:
         """Orders that have arrived meet bid and ask; a quote carries no volume, so they fill whole.
@@ -432,17 +443,17 @@ class PaperVenue:
             maker = resting.order.intent.type is OrderType.LIMIT and resting.arrives_at_ns < before_ns
             yield self._fill(resting, price, maker, None, quote.at_ns)
 
-    def _fill(self, resting: _Resting, price: float, maker: bool, candle: Candle | None, at_ns: int) -> OrderFilled:
+    def _fill(
+        self, resting: _Resting, price: float, maker: bool, candle: Candle | None, at_ns: int, *, whole: bool = False
+    ) -> OrderFilled:
+        """One execution.  candle: whose volume it takes from, None for a quote; whole: however little that is."""
         order, intent = resting.order, resting.order.intent
         instrument = self._instruments[intent.instrument]
-        if candle is not None:
-            quantity = self._available(resting, candle)
-        else:
-            quantity = min(resting.remaining, self._reducible(order)) if intent.reduce_only else resting.remaining
+        quantity = self._wanted(resting) if candle is None or whole else self._available(resting, candle)
         if intent.type is OrderType.LIMIT:
             exact = instrument.price_from_float(price)
         else:
-            volume = candle.volume if candle is not None else None
+            volume = candle.volume or None if candle is not None else None
             exact = taken_price(price, intent.side, quantity, volume, float(self._terms.slippage_bps), instrument)
         rate = self._terms.fee_maker if maker else self._terms.fee_taker
         fee = fee_of(exact, quantity, rate)

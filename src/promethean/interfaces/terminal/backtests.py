@@ -10,7 +10,7 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from promethean.interfaces.terminal.pages import SMALL_SAMPLE, heading, pairs, signed
+from promethean.interfaces.terminal.pages import SMALL_SAMPLE, heading, pairs, signed, summary
 from promethean.interfaces.terminal.words import money
 
 
@@ -31,9 +31,7 @@ def page(found: Mapping[str, Any], quote: str) -> RenderableType:
         "Profit factor": _number(found["profit_factor"]),
         "Fees": f"{money(Decimal(found['fees']))} {quote}",
         "In the market": f"{found['exposure_pct']:.1f} % of the time",
-        "Controls": "research: filters, stop side and the file's own limits; every other control is off"
-        if found["limits"] == "research"
-        else "the limits of the account",
+        "Controls": _controls(found),
         "Speed": f"{found['candles_per_s'] / 1e6:.2f} million candles a second in {found['seconds']:.3f} s, "
         + ("compiled" if found["stepped"] is None else f"step by step ({found['stepped']})"),
     }
@@ -48,6 +46,21 @@ def page(found: Mapping[str, Any], quote: str) -> RenderableType:
         lines.append(Text(f"{found['trades']} trades say little: below {SMALL_SAMPLE} chance decides.", style="yellow"))
     lines.append(Text("Past prices promise nothing.", style="dim"))
     return Group(*lines)
+
+
+def replay_page(found: Mapping[str, Any], quote: str, home: str) -> RenderableType:
+    """One replay.  found: the fields of its answer."""
+    lines: list[RenderableType] = [summary(found, quote, home)]
+    lines += [Text(f"Note: {remark}.", style="yellow") for remark in found["remarks"]]
+    lines.append(Text(f"Controls: {_controls(found)}.", style="dim"))
+    lines.append(Text("Past prices promise nothing.", style="dim"))
+    return Group(*lines)
+
+
+def _controls(found: Mapping[str, Any]) -> str:
+    if found["limits"] == "research":
+        return "research: filters, stop side and the file's own limits; every other control is off"
+    return "the limits of the account"
 
 
 def sweep_page(found: Mapping[str, Any], quote: str) -> RenderableType:

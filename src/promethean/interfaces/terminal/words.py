@@ -28,6 +28,7 @@ from promethean.domain.events import (
     OrderRejected,
     PositionClosed,
     Reconciled,
+    RecordingEnded,
     RunFinished,
     RunnerStarted,
     SignalRaised,
@@ -138,7 +139,13 @@ def _reconciled(fact: Reconciled, state: State, numbers: Numbers) -> Written:
     return "start", Tone.QUIET, f"orders ({resting}{unknown}) and positions agree with the venue"
 
 
+def _over(fact: RecordingEnded, state: State, numbers: Numbers) -> Written:
+    return "end", Tone.NOTICE, "the recording has ended; what is open is closed at its last close"
+
+
 def _finished(fact: RunFinished, state: State, numbers: Numbers) -> Written:
+    if state.account.closing:
+        return "end", Tone.NOTICE, "the replay is over"
     return "end", Tone.NOTICE, "the recording has ended; what is open stays open"
 
 
@@ -202,6 +209,7 @@ _PURPOSES = {
     OrderRole.MANUAL: "exit by hand",
     OrderRole.BREAKER: "exit, breaker",
     OrderRole.KILL: "exit, kill switch",
+    OrderRole.END: "exit at the end",
 }
 
 
@@ -256,6 +264,7 @@ _LINES: Mapping[type[Any], Callable[[Any, State, Numbers], Written]] = {
     AccountOpened: _opened,
     RunnerStarted: _started,
     Reconciled: _reconciled,
+    RecordingEnded: _over,
     RunFinished: _finished,
     DayStarted: _day,
     BreakerTripped: _breaker,

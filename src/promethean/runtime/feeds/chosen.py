@@ -56,7 +56,7 @@ def synthetic_feed(wanted: Wanted, seed: int, clock: Clock) -> Feed:
     return feed
 
 
-def file_feed(name: str, wanted: Wanted, clock: Clock, say: Callable[[str], None]) -> Feed:
+def file_feed(name: str, wanted: Wanted, clock: Clock, say: Callable[[str], None]) -> FileFeed:
     """Recorded candles.  Rows that are no candles are left out, counted and told.
 
     Raises ConfigError for a file that cannot be used, or that is coarser than the strategy's timeframe.

@@ -49,6 +49,7 @@ class FileFeed:
             raise ValueError(f"a sha256 has 64 hexadecimal digits in lower case: {sha256!r}")
         if not len(columns):
             raise FeedError(f"{source} has no usable candle; give a file with at least one")
+        self.sha256 = sha256
         self.name = f"file-{sha256[:12]}"
         self.provenance = f"recorded data from {source}"
         self.timeframe = timeframe
