@@ -18,7 +18,7 @@ from msgspec.structs import replace
 from promethean.app.desk import account_limits, load_strategy, make_desk
 from promethean.app.register import register_everything
 from promethean.config.layers import load_settings
-from promethean.domain.events import START_RECORDS, CandleClosed
+from promethean.domain.events import START_RECORDS, CandleClosed, Event
 from promethean.domain.ids import AccountId, StrategyId, UserId
 from promethean.domain.instants import DAY_NS, NS_PER_S
 from promethean.domain.instruments import Instrument, MarketType
@@ -154,6 +154,8 @@ class Site:
     market: Market
     desk: Desk
     terms: PaperTerms = TERMS
+    balance: Decimal = BALANCE
+    close_at_end: bool = False
 
     async def start(
         self,
@@ -176,7 +178,7 @@ class Site:
         closing.push_async_callback(market.close)
         feed = feed if feed is not None else self.market.feed()
         instruments = {self.market.instrument.id: self.market.instrument}
-        venue = venue if venue is not None else PaperVenue(instruments, self.terms, BALANCE)
+        venue = venue if venue is not None else PaperVenue(instruments, self.terms, self.balance)
         seat = self.desk.seats[0]
         owner = Owner(
             self.account, self.user, self.budget, instruments, {seat.strategy.id: self.strategy_row}, "build", "limits"
@@ -187,7 +189,7 @@ class Site:
             desk=self.desk,
             venue=venue,
             projector=Projector(owner),
-            opening=Opening(feed.starts_at_ns or 0, "USDT", BALANCE, "binance", feed.provenance),
+            opening=Opening(feed.starts_at_ns or 0, "USDT", self.balance, "binance", feed.provenance),
             build="build",
             config_hash="config",
             now=now,
@@ -195,7 +197,10 @@ class Site:
             halts=halts,
             told=told,
         )
-        runner = Runner(feed, journal, market, account, history=seat.strategy.window + 1, on_candles=on_candles)
+        runner = Runner(
+            feed, journal, market, account,
+            history=seat.strategy.window + 1, on_candles=on_candles, close_at_end=self.close_at_end,
+        )  # fmt: skip
         return Process(self, runner, account, journal, market, venue, commits)
 
     async def run(self, **how: Any) -> Process:
@@ -205,6 +210,14 @@ class Site:
             await process.runner.start()
             await process.runner.run()
             return process
+
+    async def facts(self) -> list[Event]:
+        """The account's facts, as the database holds them."""
+        journal = Journal(await self.database.raw())
+        try:
+            return [row.event() async for row in journal.read(account_stream(self.account))]
+        finally:
+            await journal.close()
 
     async def result(self) -> Result:
         """What the database says about the account."""
@@ -294,6 +307,8 @@ class Town:
         cap: Decimal | None = None,
         terms: PaperTerms = TERMS,
         desk: Desk | None = None,
+        balance: Decimal = BALANCE,
+        close_at_end: bool = False,
         **changes: Any,
     ) -> Site:
         self._count += 1
@@ -305,4 +320,4 @@ class Town:
         budgets = await accounts.ensure_budgets(self.database, user, {scope: cap})
         strategy = desk.seats[0].strategy.id
         row = await accounts.ensure_strategy(self.database, user, StrategyId(strategy), "rsi_reversion", {}, "hash")
-        return Site(self.database, user, account, budgets[scope], row, at, desk, terms)
+        return Site(self.database, user, account, budgets[scope], row, at, desk, terms, balance, close_at_end)
