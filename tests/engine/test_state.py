@@ -53,6 +53,7 @@ from promethean.domain.events import (
     OrderRejected,
     PositionClosed,
     Reconciled,
+    RecordingEnded,
     RunFinished,
     RunnerStarted,
     VenueReport,
@@ -142,6 +143,8 @@ def test_a_lost_lease_is_gone_until_the_next_start() -> None:
 
 def test_a_finished_run_is_remembered() -> None:
     assert after(OPENED, RunFinished(T0)).account.finished
+    assert not after(OPENED, RunFinished(T0)).account.closing
+    assert after(OPENED, RecordingEnded(T0)).account.closing
 
 
 def test_every_account_fact_takes_a_number_and_market_events_take_none() -> None:

@@ -45,6 +45,7 @@ from promethean.domain.events import (
     OrderOutcomeUnknown,
     OrderPlanned,
     PositionClosed,
+    RecordingEnded,
 )
 from promethean.domain.ids import StrategyId
 from promethean.domain.instants import DAY_NS
@@ -769,6 +770,48 @@ def test_a_kill_outlives_midnight() -> None:
     refused = hand.see(candle(DAY_MINUTES, 100))[-1]
     assert isinstance(refused, IntentRefused)
     assert refused.refused.code == "kill_switch"
+
+
+# ---------------------------------------------------------------- the end of a recording
+
+
+def over(hand: Hand) -> list[Effect]:
+    return hand.see(RecordingEnded(hand.state.now_ns))
+
+
+def test_at_the_end_of_a_recording_what_waits_is_cancelled_and_what_is_held_is_closed() -> None:
+    hand, entry = entered(order_type=OrderType.LIMIT)
+    protective = planned(hand.fill(entry, "100", D(4)))
+    for plan in protective:
+        hand.accept(plan)
+    effects = over(hand)
+    assert kinds(effects) == ["CancelRequested", "OrderPlanned"]
+    assert cancels(effects) == {entry.order_id}
+    (close,) = planned(effects)
+    intent = close.intent
+    assert (intent.role, intent.type, intent.side) == (OrderRole.END, OrderType.MARKET, Side.SELL)
+    assert (intent.quantity, intent.reduce_only) == (D(4), True)
+    hand.accept(close)
+    hand.cancelled(entry)
+    effects = hand.fill(close, "99.5")
+    (trade,) = [effect for effect in effects if isinstance(effect, PositionClosed)]
+    assert trade.reason == "end"
+    assert cancels(effects) == {plan.order_id for plan in protective}
+
+
+def test_an_exit_that_waits_for_a_next_candle_gives_way_to_the_one_at_the_last_close() -> None:
+    hand, *_ = holding({1: (CLOSE,)})
+    (leave,) = planned(hand.see(candle(1, 100)))
+    hand.accept(leave)
+    effects = over(hand)
+    assert cancels(effects) == {leave.order_id}
+    assert [plan.intent.role for plan in planned(effects)] == [OrderRole.END]
+
+
+def test_a_flat_account_does_nothing_at_the_end_of_a_recording() -> None:
+    hand = Hand(desk({}))
+    hand.see(candle(0, 100))
+    assert over(hand) == []
 
 
 # ---------------------------------------------------------------- late and repeated reports

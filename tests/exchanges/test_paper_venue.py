@@ -634,3 +634,50 @@ def test_orders_of_one_instrument_do_not_fill_on_another() -> None:
     floor.send(order(Side.BUY, "1"), order(Side.BUY, "1", LIMIT, price="99", expires_at_ns=T0 + MINUTE_NS))
     assert floor.see(candle(0, 100, 100, 90, of=PERP)) == []
     assert floor.see(quote(1, 0, 50, 51, of=PERP)) == []
+
+
+# ---------------------------------------------------------------- the last close
+
+
+def leave_at_end(quantity: str, side: Side = Side.SELL, sent_at_ns: int = T0 + 2 * MINUTE_NS) -> Order:
+    return order(side, quantity, role=OrderRole.END, reduce_only=True, sent_at_ns=sent_at_ns)
+
+
+def test_at_the_last_close_a_position_is_closed_whole_there_however_little_was_traded() -> None:
+    terms = PaperTerms(D("0.001"), D("0.002"), D(100), latency_ms=150, participation_max=D("0.1"))
+    floor = Floor(terms).hold("2", number=0)
+    last = candle(1, 101, 110, 90, 95, volume=8.0)
+    floor.see(last)
+    (answer,) = floor.send(leave_at_end("2"))
+    assert (type(answer), answer.at_ns) == (OrderAccepted, last.at_ns)
+    (report,) = floor.venue.finish(last.candle)
+    assert isinstance(report, OrderFilled)
+    fill = report.fill
+    # 100 basis points times the root of 2 out of 8: half a per cent below the close, in ticks of 0.01 rounded down.
+    assert (plain(fill.price), plain(fill.quantity)) == ("94.52", "2")
+    assert (plain(fill.fee.amount), fill.maker) == ("0.37808", False)
+    assert fill.executed_at_ns == last.candle.close_time_ns
+    assert drive(floor.venue.positions()) == {}
+    assert list(floor.venue.finish(last.candle)) == []
+
+
+def test_a_last_candle_in_which_nothing_was_traded_closes_at_its_close_without_slippage() -> None:
+    floor = Floor(PaperTerms(D(0), D(0), D(100), latency_ms=0)).hold("2", Side.SELL, of=PERP)
+    last = candle(1, 101, 110, 90, 95, volume=0.0, of=PERP)
+    floor.see(last)
+    floor.send(order(Side.BUY, "2", role=OrderRole.END, reduce_only=True, sent_at_ns=last.at_ns, of=PERP))
+    (report,) = floor.venue.finish(last.candle)
+    assert isinstance(report, OrderFilled)
+    assert plain(report.fill.price) == "95"
+
+
+def test_nothing_else_is_filled_at_the_last_close() -> None:
+    floor = Floor().hold("2")
+    last = candle(1, 100)
+    floor.see(last)
+    floor.send(
+        order(Side.BUY, "1", sent_at_ns=last.at_ns),
+        order(Side.BUY, "1", LIMIT, price="150", sent_at_ns=last.at_ns),
+        exit(Side.SELL, "2", STOP, "100", sent_at_ns=last.at_ns),
+    )
+    assert list(floor.venue.finish(last.candle)) == []

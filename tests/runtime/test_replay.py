@@ -14,7 +14,7 @@ from msgspec.structs import replace
 from tests.evaluation.markets import Scripted, cases
 from tests.evaluation.markets import desk as desk_of_case
 from tests.runtime.test_recovery import assert_same, killed_at, lively, uninterrupted
-from tests.runtime.world import Market, Site, Town, rough
+from tests.runtime.world import BALANCE, TERMS, Market, Site, Town, rough
 
 from promethean.domain.candles import CandleSeries
 from promethean.domain.events import OrderFilled, RecordingEnded, RunFinished
@@ -142,6 +142,7 @@ def test_a_replay_killed_around_its_end_closes_once_and_as_the_uninterrupted_one
         ends = [body for kind, _, body in told.result.facts if kind == "OrderPlanned" and is_end(body)]
         assert len(ends) == 1, "a replay that ends flat proves nothing"
         last = told.commits
+        ways: list[tuple[tuple[int, ...], bool]]
         ways = [((place,), after) for place in (last // 2, *range(last - 4, last + 1)) for after in (False, True)]
         ways += [((last - 1, 1, 2, 1), False), ((last - 1, 2, 1), True)]
         for number, (cuts, after) in enumerate(ways):
@@ -157,22 +158,21 @@ def is_end(body: str) -> bool:
 
 
 def open_at_its_end(folder: Path) -> Market:
-    """A rough market that is cut off while a position is held and its strategy has just entered or trades on."""
+    """A rough market that is cut off while its strategy holds a position."""
     whole = rough(900, 5)
     stop = _held_at(whole, lively(whole, folder))
-    c = whole.columns
-    cut = [column[:stop] for column in (c.open_time_ns, c.open, c.high, c.low, c.close, c.volume)]
-    return Market(CandleColumns(*cut), whole.instrument, "open")
+    return Market(columns(first(series_of(whole), stop)), whole.instrument, "open")
+
+
+def series_of(market: Market) -> CandleSeries:
+    series = market.feed().recorded
+    assert series is not None
+    return series
 
 
 def _held_at(market: Market, desk: Desk) -> int:
     """A number of candles after which the backtest of this desk still holds something."""
-    c = market.columns
-    series = CandleSeries.from_columns(c.open_time_ns, (c.open, c.high, c.low, c.close, c.volume), keep=len(c))
-    from tests.runtime.world import BALANCE, TERMS
-
-    run = SteppedBacktest(replace(desk, names=Names()), TERMS, series, BALANCE)
-    books = run.run()
+    books = SteppedBacktest(desk, TERMS, series_of(market), BALANCE).run()
     late = [trade for trade in books.trades if trade.opened > 500 and trade.closed - trade.opened > 3]
     assert late, "this market holds nothing for long"
     return late[0].opened + 3

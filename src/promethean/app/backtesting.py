@@ -94,6 +94,13 @@ class Bench:
     sha256: str
     is_part: bool
 
+    @property
+    def controls_off(self) -> str | None:
+        """Which risk controls are not asked, in words; None where all are."""
+        if self.limits == USER:
+            return None
+        return "every control of the account but filters, stop side and the file's own limits"
+
     def strategy(self) -> Strategy | ArrayStrategy:
         """The strategy at this market."""
         return make_strategy(self.file, self.instrument, self.timeframe)
@@ -165,7 +172,7 @@ def run(bench: Bench) -> Backtest:
     array = strategy if isinstance(strategy, ArrayStrategy) else None
     frame = Frame(bench.candles, bench.timeframe)
     rules = None
-    if bench.limits == "research" and not bench.file.limits:
+    if bench.limits == RESEARCH and not bench.file.limits:
         rules = Rules(desk_of(bench, None).seats[0], bench.terms, bench.cash)
     with _without_collector():
         return backtest(array, frame, lambda: desk_of(bench, bench.candles), bench.terms, bench.cash, rules=rules)
@@ -422,9 +429,7 @@ def as_object(report: BacktestReport, *, with_trades: bool) -> dict[str, Any]:
         "timeframe": bench.timeframe,
         "data": bench.source,
         "limits": bench.limits,
-        "controls_off": "every control of the account but filters, stop side and the file's own limits"
-        if bench.limits == "research"
-        else None,
+        "controls_off": bench.controls_off,
         "candles": candles,
         "from": format_instant(int(bench.candles.open_time_ns[0])),
         "to": format_instant(int(bench.candles.open_time_ns[-1])),

@@ -30,6 +30,7 @@ from promethean.domain.events import (
     OrderRejected,
     PositionClosed,
     Reconciled,
+    RecordingEnded,
     RunFinished,
     RunnerStarted,
     SignalRaised,
@@ -62,6 +63,7 @@ PLAIN_FACTS: list[tuple[AccountEvent, str, str]] = [
         "orders (2 resting, 1 of unknown outcome) and positions agree with the venue",
     ),
     (RunFinished(AT), "end", "the recording has ended; what is open stays open"),
+    (RecordingEnded(AT), "end", "the recording has ended; what is open is closed at its last close"),
     (DayStarted(AT, 1, Decimal("10000.5")), "day", "a new day begins at 10,000.50 USDT"),
     (
         BreakerTripped(AT, "losing_streak", "3 losing trades in a row", "3"),
