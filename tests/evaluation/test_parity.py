@@ -5,12 +5,21 @@ from __future__ import annotations
 from collections import Counter
 from typing import Any
 
+import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
-from tests.evaluation.markets import cases, desk, rules
+from tests.evaluation.markets import MINUTE_NS, START_NS, D, Scripted, cases, desk, market, rules
 
+from promethean.domain.candles import CandleSeries
+from promethean.domain.orders import OrderType, Protection
+from promethean.domain.sizing import Sizing
+from promethean.engine.decide import Aggregation
+from promethean.engine.desk import Seat
 from promethean.evaluation.backtest import compiled_books, find_path
 from promethean.evaluation.stepped import SteppedBacktest
+from promethean.exchanges.paper.venue import PaperTerms
+from promethean.risk.check import RESEARCH, Controls
+from promethean.risk.limits import Limits
 
 seen: Counter[str] = Counter()
 
@@ -45,3 +54,39 @@ def test_the_money_of_the_compiled_loop_is_that_of_the_books_within_a_cent(case:
         return
     count = len(found.cash_after)
     assert found.cash_after == pytest.approx(books.cash_after[:count], abs=0.01)
+
+
+def test_a_loss_of_the_day_that_recovers_still_trips_the_breaker() -> None:
+    """The price dips inside a long position, far from its stop, and comes back: nothing is bought after it that day."""
+    close = np.array([100.0] * 3 + [96.0] + [101.0] * 16)
+    opened = np.concatenate(([100.0], close[:-1]))
+    high, low = np.maximum(opened, close) + 0.1, np.minimum(opened, close) - 0.1
+    times = START_NS + MINUTE_NS * np.arange(20, dtype=np.int64)
+    series = CandleSeries.from_columns(times, (opened, high, low, close, np.full(20, 100.0)), keep=20)
+    instrument = market("0.01", "0.001", futures=False)
+    side, leave = np.zeros(20), np.zeros(20)
+    side[[0, 10]], leave[6] = 1, 1
+    strategy = Scripted(instrument, side, leave)
+    trades = {}
+    for daily_loss in ("0.03", "0.05"):
+        limits = Limits(circuit_breaker_daily_loss=D(daily_loss), circuit_breaker_losing_streak=D(9))
+        seat = Seat(
+            strategy=strategy,  # type: ignore[arg-type]  # made one that listens in `desk`
+            instrument=instrument,
+            timeframe_ns=MINUTE_NS,
+            aggregation=Aggregation.WEIGHTED,
+            threshold=0.0,
+            sizing=Sizing(D("0.95")),
+            protection=Protection(D("0.2")),
+            order_type=OrderType.MARKET,
+            slippage_tolerance=D(0),
+            cooldown_ns=0,
+            can_short=False,
+            limits=limits,
+            attached_exits=True,
+            controls=Controls.of((*RESEARCH, "circuit_breaker")),
+        )
+        terms = PaperTerms(D(0), D(0), D(0), 0, D(10**9))
+        books = SteppedBacktest(desk(seat, strategy, series), terms, series, D(10_000)).run()
+        trades[daily_loss] = len(books.trades)
+    assert trades == {"0.03": 1, "0.05": 2}

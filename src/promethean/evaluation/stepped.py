@@ -66,9 +66,13 @@ class SteppedBacktest:
         low, high = candles.low, candles.high
         columns = [candles.open_time_ns, candles.open, high, low, candles.close, candles.volume]
         place, stop = 0, len(candles)
+        # The loss of the day is measured at every close while a position is held, wherever the price goes meanwhile.
+        is_watched = self.desk.limits.circuit_breaker_daily_loss is not None
         while True:
             after = int(np.searchsorted(asked, place))
             following = int(asked[after]) if after < len(asked) else stop
+            if is_watched and self.state.account.holdings:
+                following = min(following, place)
             self._at = place = self._reached(low, high, place, min(following + 1, stop), following)
             if place >= stop:
                 break
