@@ -24,14 +24,20 @@ NONE: dict[str, Any] = {
     "max_drawdown_pct": 0.0, "sharpe": None, "sharpe_raw": None, "sortino": None, "sortino_raw": None,
     "profit_factor": None, "win_rate_pct": None, "exposure_pct": 0.0, "fees": Decimal(0), "reliable": False,
 }  # fmt: skip
+
+
+def outcome(period: str, trades: int, wins: int, equity: str, return_pct: float) -> dict[str, Any]:
+    parameters = {"period": period, "low": "20"}
+    return {
+        "parameters": parameters, "trades": trades, "wins": wins, "final_equity": equity, "return_pct": return_pct,
+    }  # fmt: skip
+
+
 SWEPT: dict[str, Any] = {
     "strategy": "mine", "symbol": "BTC/USDT", "data": "candles.parquet", "candles": 525_600, "remarks": [],
     "combinations": 100, "seconds": 0.25, "candles_per_s": 210_240_000.0,
-    "top": [
-        {"parameters": {"period": "6", "low": "20"}, "trades": 40, "wins": 10, "final_equity": "10500.00", "return_pct": 5.0},
-        {"parameters": {"period": "8", "low": "20"}, "trades": 0, "wins": 0, "final_equity": "10000.00", "return_pct": 0.0},
-    ],
-    "confirmed": {"parameters": {"period": "6", "low": "20"}, "trades": 40, "final_equity": Decimal("10500.001"), "agrees": True},
+    "top": [outcome("6", 40, 10, "10500.00", 5.0), outcome("8", 0, 0, "10000.00", 0.0)],
+    "confirmed": {"parameters": {}, "trades": 40, "final_equity": Decimal("10500.001"), "agrees": True},
 }  # fmt: skip
 
 
