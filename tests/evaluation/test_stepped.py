@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Mapping, Sequence
 from decimal import Decimal
 from typing import Any
 
 import numpy as np
 from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 from msgspec.structs import replace
 from tests.evaluation.markets import MINUTE_NS, Scripted, cases, desk, market
 from tests.evaluation.test_backtest import seat_of, terms
@@ -17,6 +19,7 @@ from promethean.domain.events import CandleClosed, MarketEvent
 from promethean.domain.ids import ShortNames, StrategyId
 from promethean.domain.instants import DAY_NS
 from promethean.domain.market import MarketView
+from promethean.domain.orders import OrderType
 from promethean.domain.signals import Signal, SignalSource, SignalType
 from promethean.engine.desk import Desk, Seat
 from promethean.evaluation.stepped import SteppedBacktest
@@ -130,10 +133,11 @@ def test_candles_at_which_nothing_can_happen_are_passed_over() -> None:
 
 
 @settings(max_examples=150, suppress_health_check=[HealthCheck.too_slow])
-@given(cases(candles=80))
-def test_passing_candles_over_changes_nothing(case: Any) -> None:
+@given(cases(candles=80), st.sampled_from([OrderType.MARKET, OrderType.LIMIT]), st.sampled_from([0, 3_000, 70_000]))
+def test_passing_candles_over_changes_nothing(case: Any, order_type: OrderType, latency_ms: int) -> None:
     """Against a run in which every single candle is stepped through."""
     seat, strategy, how, series, cash = case
+    seat, how = replace(seat, order_type=order_type), dataclasses.replace(how, latency_ms=latency_ms)
     quick = SteppedBacktest(desk(seat, strategy, series), how, series, cash)
     slow = SteppedBacktest(desk(seat, strategy, series), how, series, cash)
     slow._asked = lambda: np.arange(len(series))  # type: ignore[method-assign]
