@@ -98,7 +98,7 @@ def test_a_strategy_that_reads_a_finer_timeframe_than_the_file_is_refused(
         "entry: {side: buy, conditions: [RSI_1m < 30]}\n"
         "risk: {position_size_pct: 5, stop_loss_pct: 1}\n"
     )
-    with pytest.raises(ConfigError, match="candles of 1m cannot be built from those of 5m"):
+    with pytest.raises(ConfigError, match="candles of 1m, which cannot be built from those of 5m"):
         run_backtest(settings, options(shared / FIVE_MINUTES, str(strategy)))
 
 
@@ -262,7 +262,7 @@ def test_a_run_without_a_loss_has_an_infinite_profit_factor_that_json_can_say(se
 def test_the_file_of_trades_holds_the_trade_list(settings: Settings, short: Path, tmp_path: Path, fee: str) -> None:
     given = {"execution.fee_maker_pct": fee, "execution.fee_taker_pct": fee}
     report = run_backtest(settings, options(short, overrides=given))
-    backtesting.write_trades(report, tmp_path / "out.csv")
+    backtesting.write_trades(report.result.books.parts, tmp_path / "out.csv")
     with (tmp_path / "out.csv").open(newline="") as file:
         written = list(csv.DictReader(file))
     rows = as_object(report, with_trades=True)["trade_list"]
@@ -280,7 +280,7 @@ def test_a_file_of_trades_that_cannot_be_written_is_named(
     settings: Settings, short: Path, tmp_path: Path, place: str
 ) -> None:
     with pytest.raises(ConfigError, match=r"cannot be written \(.+\); choose another place for --trades"):
-        backtesting.write_trades(run_backtest(settings, options(short)), tmp_path / place)
+        backtesting.write_trades(run_backtest(settings, options(short)).result.books.parts, tmp_path / place)
 
 
 # -- sweeps -----------------------------------------------------------------------------------------------------------

@@ -14,7 +14,7 @@ import pytest
 
 from promethean.app import backtesting
 from promethean.config.layers import load_settings
-from promethean.interfaces.report import pictures
+from promethean.interfaces.report import page, pictures
 
 
 @pytest.fixture
@@ -48,14 +48,14 @@ def report(candles: Path, tmp_path: Path, **overrides: str) -> str:
 
 
 def test_a_report_holds_its_pictures_and_asks_for_nothing_from_outside(candles: Path, tmp_path: Path) -> None:
-    page = report(candles, tmp_path)
-    assert page.count("<svg") == 4
-    assert not re.search(r"""(?:src|href)\s*=\s*["'](?!#)|@import|url\(http""", page)
-    assert "<script" not in page
+    text = report(candles, tmp_path)
+    assert text.count("<svg") == 4
+    assert not re.search(r"""(?:src|href)\s*=\s*["'](?!#)|@import|url\(http""", text)
+    assert "<script" not in text
     for heading in ("Equity", "Drawdown", "Return by month", "Trades on the price", "By reason", "If it cost more"):
-        assert heading in page
-    assert "every other risk control was off" in page
-    for picture in re.findall(r"<svg.*?</svg>", page, re.DOTALL):
+        assert heading in text
+    assert "every other risk control was off" in text
+    for picture in re.findall(r"<svg.*?</svg>", text, re.DOTALL):
         ElementTree.fromstring(picture)
 
 
@@ -64,18 +64,18 @@ def test_the_same_backtest_gives_the_same_report(candles: Path, tmp_path: Path) 
 
 
 def test_double_costs_leave_less_and_half_costs_more(candles: Path, tmp_path: Path) -> None:
-    page = report(candles, tmp_path)
+    text = report(candles, tmp_path)
     half, same, double = (
-        Decimal(re.search(rf"<td>{name}</td><td>[\d,]+</td><td>([\d,.]+)</td>", page)[1].replace(",", ""))  # type: ignore[index]  # they are there
+        Decimal(re.search(rf"<td>{name}</td><td>[\d,]+</td><td>([\d,.]+)</td>", text)[1].replace(",", ""))  # type: ignore[index]  # they are there
         for name in ("half", "as they are", "double")
     )
     assert half > same > double
 
 
 def test_a_report_without_a_trade_says_so(candles: Path, tmp_path: Path) -> None:
-    page = report(candles, tmp_path, low="1", high="99")
-    assert "There was no trade." in page
-    assert page.count("<svg") == 2
+    text = report(candles, tmp_path, low="1", high="99")
+    assert "There was no trade." in text
+    assert text.count("<svg") == 2
 
 
 def test_a_long_line_keeps_its_highest_and_its_lowest_point() -> None:
@@ -96,3 +96,11 @@ def test_text_from_a_file_is_shown_as_text(candles: Path, tmp_path: Path) -> Non
     backtesting.write_report(backtesting.run_backtest(settings, options), out)
     assert "<script>alert" not in out.read_text()
     assert "&lt;script&gt;alert" in out.read_text()
+
+
+def test_a_profit_factor_without_a_loss_is_infinite(candles: Path, tmp_path: Path) -> None:
+    settings = load_settings({}, {}, tmp_path)
+    options = backtesting.BacktestOptions("reference_rsi", str(candles), cash=Decimal(100_000))
+    found = backtesting.as_object(backtesting.run_backtest(settings, options), with_trades=False)
+    cards = page._cards({**found, "profit_factor": "inf"}, "USDT")
+    assert {"name": "Profit factor", "value": "inf", "tone": ""} in cards

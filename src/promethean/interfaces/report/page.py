@@ -108,7 +108,7 @@ def _cards(found: Mapping[str, Any], quote: str) -> list[dict[str, str]]:
         _card("Largest drawdown", f"{found['max_drawdown_pct']:.2f} %"),
         _card("Trades", f"{found['trades']:,}"),
         _card("Won", "unknown" if rate is None else f"{rate:.1f} %"),
-        _card("Profit factor", "unknown" if factor is None else f"{factor:.2f}"),
+        _card("Profit factor", factor if isinstance(factor, str) else _ratio(factor)),
         _card("Sharpe, a year", _ratio(found["sharpe"])),
         _card("Sortino, a year", _ratio(found["sortino"])),
         _card(f"Fees, {quote}", _amount(Decimal(found["fees"]))),
