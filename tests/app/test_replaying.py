@@ -140,7 +140,7 @@ def test_a_replay_is_refused_while_the_kill_switch_is_set(settings: Settings, pl
         ({"cash": Decimal(0)}, "--cash is 0"),
         ({"data": "missing.parquet"}, "missing.parquet"),
         ({"overrides": {"lo": "25"}}, "'lo'"),
-        ({"until": datetime(2020, 1, 1, tzinfo=UTC)}, "choose another range"),
+        ({"until": datetime(2020, 1, 1, tzinfo=UTC)}, "no candle is in the range of --from and --to"),
     ],
 )
 def test_what_is_wrong_is_told_before_anything_is_made(place: Place, changes: dict[str, Any], words: str) -> None:
