@@ -217,3 +217,15 @@ def test_a_backtest_without_a_word_of_the_strategy_keeps_its_cash() -> None:
     parts: list[Part] = result.books.parts
     assert (parts, result.books.cash, result.books.fees) == ([], D(10_000), D(0))
     assert result.equity.tolist() == [10_000.0] * 20
+
+
+def test_an_entry_that_cash_does_not_reach_for_is_counted_as_refused() -> None:
+    candles = rising(20)
+    strategy = Scripted(market("0.01", "0.001", futures=False), [0, 1, 0, 1] + [0] * 16, [0] * 20)
+    seat, how, cash = seat_of(strategy), terms(), D(10)
+    compiled, stepped = (
+        backtest(strategy, Frame(candles, "1m"), lambda: desk(seat, strategy, candles), how, cash, rules=given)
+        for given in (rules(seat, how, cash), None)
+    )
+    assert (compiled.books.trades, compiled.refusals, compiled.stepped) == ([], 2, None)
+    assert (stepped.books.trades, stepped.refusals > 0) == ([], True)

@@ -440,6 +440,7 @@ def as_object(report: BacktestReport, *, with_trades: bool) -> dict[str, Any]:
         "candles_per_s": candles / report.seconds,
         "stepped": result.stepped,
         "unknown_conditions": result.unknown,
+        "refusals": result.refusals,
         "trades": found.trades,
         "wins": found.wins,
         "losses": found.losses,

@@ -168,7 +168,7 @@ def trade_path(
     open_time: IntArray, open_: FloatArray, high: FloatArray, low: FloatArray, close: FloatArray, volume: FloatArray,
     side: FlagArray, leave: FlagArray, rules: FloatArray, market: FloatArray, targets: FloatArray, shares: FloatArray,
     at: IntArray, kind: IntArray, leg: IntArray, price: FloatArray, cash_after: FloatArray,
-) -> tuple[int, int, float, float, float]:  # fmt: skip
+) -> tuple[int, int, int, float, float, float]:  # fmt: skip
     """Fills of one account, in order, written into `at`, `kind`, `leg`, `price`, `cash_after`.
 
     side:   int8, +1 where a BUY is said at the close of a candle, -1 where a SELL is, else 0.  leave: int8, 1: CLOSE.
@@ -178,7 +178,8 @@ def trade_path(
     market: lot, smallest size in lots, smallest notional, tick units and scale, lot units and scale.
     leg:    of an entry the candles since its signal, signed by its side; of a target its number; else 0.
     price:  where the fill met the market, before slippage and rounding.
-    Returns: status, number of fills, cash at the end, lots held at the end (signed), cost of what is held.
+    Returns: status, number of fills, entries refused (cooldown, size, stop, cash), cash at the end, lots held at the
+             end (signed), cost of what is held.
     """
     cash, amount, share, largest, stop_loss = rules[0], rules[1], rules[2], rules[3], rules[4]
     fee_maker, fee_taker, bps, participation = rules[5], rules[6], rules[7], rules[8]
@@ -194,7 +195,7 @@ def trade_path(
     prices, sizes = np.zeros(tiers), np.zeros(tiers)
     n, count, room = len(close), 0, len(at)
     stopped_ns = np.int64(-(2**62))
-    i = 0
+    i, refused = 0, 0
     held, cost, way, stop = 0.0, 0.0, 0, 0.0
     while i < n:
         i = _next_entry(side, leave, i, can_short)
@@ -204,6 +205,7 @@ def trade_path(
         decided = i
         i += 1
         if cooldown_ns > 0 and open_time[decided] + candle_ns < stopped_ns + cooldown_ns:
+            refused += 1
             continue
         reference = _on_grid(close[decided], units, scale, 0)
         worth = amount if amount > 0.0 else max(cash * share, 0.0)
@@ -212,11 +214,14 @@ def trade_path(
             size = min(size, largest)
         lots = _whole(size * lot_scale / lot_units if lot_units != 1.0 else size * lot_scale, -1)
         if lots <= 0.0 or lots < lots_min or lots * lot * reference < notional_min:
+            refused += 1
             continue
         rests = _on_grid(reference * (1.0 - stop_loss * way), units, scale, way)
         if (rests >= reference or rests <= 0.0) if way > 0 else rests <= reference:
+            refused += 1
             continue
         if lots * lot * reference * (1.0 + fee_taker) > cash:
+            refused += 1
             continue
         # The order waits for a candle in which something trades.
         while not heard and i < n and volume[i] <= 0.0:
@@ -225,9 +230,9 @@ def trade_path(
             break
         quantity = lots * lot
         if not thick and quantity > participation * volume[i]:
-            return TOO_THIN, count, cash, 0.0, 0.0
+            return TOO_THIN, count, refused, cash, 0.0, 0.0
         if count + tiers + 3 > room:
-            return TOO_MANY, count, cash, 0.0, 0.0
+            return TOO_MANY, count, refused, cash, 0.0, 0.0
         entry = _taken(open_[i], way, quantity, volume, i, bps, units, scale)
         cost = entry * quantity
         cash -= cost + cost * fee_taker
@@ -261,7 +266,7 @@ def trade_path(
                     if (worst <= stop) if way > 0 else (worst >= stop):
                         met = open_[i] if phase == 0 else stop
                         if not thick and held * lot > participation * volume[i]:
-                            return TOO_THIN, count, cash, 0.0, 0.0
+                            return TOO_THIN, count, refused, cash, 0.0, 0.0
                         out = _taken(met, -way, held * lot, volume, i, bps, units, scale)
                         value = out * held * lot
                         cash += (value if way > 0 else 2.0 * cost - value) - value * fee_taker
@@ -280,7 +285,7 @@ def trade_path(
                             continue
                         size = min(sizes[k], held)
                         if not thick and size * lot > participation * volume[i]:
-                            return TOO_THIN, count, cash, 0.0, 0.0
+                            return TOO_THIN, count, refused, cash, 0.0, 0.0
                         met = open_[i] if phase == 0 else prices[k]
                         out = _on_grid(met, units, scale, 0)
                         value, part = out * size * lot, cost * size / held
@@ -297,7 +302,7 @@ def trade_path(
                         break
                     if phase == 0 and leaving:
                         if not thick and held * lot > participation * volume[i]:
-                            return TOO_THIN, count, cash, 0.0, 0.0
+                            return TOO_THIN, count, refused, cash, 0.0, 0.0
                         out = _taken(open_[i], -way, held * lot, volume, i, bps, units, scale)
                         value = out * held * lot
                         cash += (value if way > 0 else 2.0 * cost - value) - value * fee_taker
@@ -313,4 +318,4 @@ def trade_path(
             i += 1
         if held <= 0.0:
             held, cost = 0.0, 0.0
-    return FOUND, count, cash, held * way, cost
+    return FOUND, count, refused, cash, held * way, cost

@@ -23,15 +23,16 @@ class Backtest(Struct, frozen=True):
 
     books:    its fills, parts and trades.
     equity:   quote units at the close of every candle.
-    orders:   sent to the venue, exits included.  refusals: entries that a control refused.
     stepped:  why every event went through the engine; None where the compiled loop found the fills.
     unknown:  at how many candles a condition could not be answered.
+    refusals: how often an entry was refused, by a control or by the venue; step by step a repetition is told once.
     """
 
     books: Books
     equity: FloatArray
     stepped: str | None
     unknown: int
+    refusals: int
 
 
 def backtest(
@@ -55,12 +56,15 @@ def backtest(
     if strategy is not None and rules is not None and reason is None:
         said = strategy.say(frame)
         unknown = said.unknown
-        books = compiled_books(rules, said, frame.candles)
-        if books is not None:
-            return Backtest(books, equity_curve(float(cash), books, frame.candles.close), None, unknown)
+        found = find_path(rules, said, frame.candles)
+        if found is not None:
+            books = keep_books(rules, frame.candles, found.at, found.kind, found.leg, found.price)
+            equity = equity_curve(float(cash), books, frame.candles.close)
+            return Backtest(books, equity, None, unknown, found.refused)
         reason = "a candle too thin to fill an order whole"
-    books = SteppedBacktest(desk(), terms, frame.candles, cash).run()
-    return Backtest(books, equity_curve(float(cash), books, frame.candles.close), reason, unknown)
+    stepped = SteppedBacktest(desk(), terms, frame.candles, cash)
+    books = stepped.run()
+    return Backtest(books, equity_curve(float(cash), books, frame.candles.close), reason, unknown, stepped.refusals)
 
 
 def compiled_books(rules: Rules, said: Said, candles: CandleSeries) -> Books | None:
@@ -79,6 +83,7 @@ class Path(Struct, frozen=True):
     leg: IntArray
     price: FloatArray
     cash_after: FloatArray
+    refused: int
     cash: float
     held: float
     cost: float
@@ -99,12 +104,14 @@ def find_path(
     while True:
         at, kind, leg = (np.empty(room, np.int64) for _ in range(3))
         price, cash_after = np.empty(room), np.empty(room)
-        status, count, cash, held, cost = trade_path(
+        status, count, refused, cash, held, cost = trade_path(
             candles.open_time_ns, candles.open, candles.high, candles.low, candles.close, candles.volume,
             said.side, said.leave, numbers, market, targets, shares, at, kind, leg, price, cash_after,
         )  # fmt: skip
         if status == TOO_THIN:
             return None
         if status != TOO_MANY:
-            return Path(at[:count], kind[:count], leg[:count], price[:count], cash_after[:count], cash, held, cost)
+            return Path(
+                at[:count], kind[:count], leg[:count], price[:count], cash_after[:count], refused, cash, held, cost
+            )
         room *= 4

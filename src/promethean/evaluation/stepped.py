@@ -19,6 +19,7 @@ from promethean.domain.events import (
     OrderClaimed,
     OrderFilled,
     OrderPlanned,
+    OrderRejected,
     Reconciled,
     RunnerStarted,
 )
@@ -116,6 +117,8 @@ class SteppedBacktest:
     def _take(self, event: Event) -> None:
         if type(event) is OrderFilled:
             self._book(event)
+        elif type(event) is OrderRejected:
+            self.refusals += 1
         self.state, effects = step(self.state, event, self.desk)
         if effects:
             self._carry_out(effects)
@@ -142,4 +145,4 @@ class SteppedBacktest:
                 if report is not None:
                     self._take(report)
             elif type(effect) is IntentRefused:
-                self.refusals += 1
+                self.refusals += not effect.intent.reduce_only

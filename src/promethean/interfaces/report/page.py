@@ -93,6 +93,10 @@ def _remarks(found: Mapping[str, Any]) -> list[str]:
         )
     if found["unknown_conditions"]:
         remarks.append(f"At {found['unknown_conditions']:,} candles a condition could not be answered: not met.")
+    if found["refusals"]:
+        remarks.append(
+            f"An entry was refused {found['refusals']:,} times: cash, filters, the stop's side or a cooldown."
+        )
     if not found["reliable"]:
         remarks.append("Less than 30 days: Sharpe and Sortino are unreliable.")
     return remarks

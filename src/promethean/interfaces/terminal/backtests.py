@@ -42,6 +42,9 @@ def page(found: Mapping[str, Any], quote: str) -> RenderableType:
             f"A condition could not be answered at {found['unknown_conditions']:,} candles and counted as not met."
         )
         lines.append(Text(unknown, style="dim"))
+    if found["refusals"]:
+        words = f"An entry was refused {found['refusals']:,} times: by cash, filters, the stop's side or a cooldown."
+        lines.append(Text(words, style="dim" if found["trades"] else "yellow"))
     if found["trades"] < SMALL_SAMPLE:
         lines.append(Text(f"{found['trades']} trades say little: below {SMALL_SAMPLE} chance decides.", style="yellow"))
     lines.append(Text("Past prices promise nothing.", style="dim"))
