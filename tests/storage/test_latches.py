@@ -152,7 +152,8 @@ def test_an_id_that_cannot_be_a_file_name_is_refused(files: LatchFiles) -> None:
 
 def test_a_home_that_cannot_be_written_is_a_set_up_error(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
-    with pytest.raises(ConfigError, match="latch folder"):
+    words = r"latches cannot be made \(Not a directory\); allow this user to write in the home, or choose another one"
+    with pytest.raises(ConfigError, match=words):
         LatchFiles(tmp_path / "file" / "latches")
 
 

@@ -83,7 +83,10 @@ class LatchFiles:
         try:
             folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         except OSError as error:
-            raise ConfigError(f"the latch folder {folder} cannot be made: {error}; choose another home") from error
+            raise ConfigError(
+                f"the latch folder {folder} cannot be made ({error.strerror}); "
+                "allow this user to write in the home, or choose another one (PROMETHEAN_HOME)"
+            ) from error
 
     def set(self, scope: LatchScope, scope_id: str, reason: str, by: str) -> Latch:
         """Set a latch, on disk when this returns.  One that is set stays as it was, but a nonce for it is void.
@@ -209,7 +212,10 @@ class LatchFiles:
                 fcntl.flock(lock, fcntl.LOCK_EX)
                 yield
         except OSError as error:
-            raise StoreError(f"the latch files in {self._folder} cannot be written: {error}") from error
+            raise StoreError(
+                f"the latch files in {self._folder} cannot be written ({error.strerror}); "
+                "allow this user to write there, and make room on the disk"
+            ) from error
 
     def _write(self, record: _Record) -> None:
         path = self._folder / _file_name(record.latch.scope, record.latch.scope_id)

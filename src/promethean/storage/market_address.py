@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import ipaddress
+import logging
+import os
 import re
+import sys
+import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -59,15 +63,32 @@ class Address:
         from clickhouse_connect.driver.exceptions import ClickHouseError
         from clickhouse_connect.driver.httputil import get_pool_manager
 
+        # What the driver would log is in the errors that we translate.
+        logging.getLogger("clickhouse_connect").setLevel(logging.CRITICAL)
         if self.path is not None:
             self._make_folder(self.path)
+            return self._start_engine(self.path)
+        pool = get_pool_manager()  # our own: no proxy from the environment, and closed with the client
         try:
-            if self.path is not None:
-                return Connection(clickhouse_connect.get_client(interface="chdb", path=str(self.path)))
-            pool = get_pool_manager()  # our own: no proxy from the environment, and closed with the client
             return Connection(clickhouse_connect.get_client(**self.options, pool_mgr=pool), pool)
         except ClickHouseError as error:
-            raise ConfigError(self._refusal(error)) from error
+            raise ConfigError(
+                f"the market store at {self.options['host']}:{self.options['port']} does not answer as ClickHouse: "
+                f"{_plain(error)}; start it there, or correct MARKET_STORE_URL"
+            ) from error
+
+    @staticmethod
+    def _start_engine(path: Path) -> Connection:
+        import clickhouse_connect
+        from clickhouse_connect.driver.exceptions import ClickHouseError
+
+        words: list[str] = []
+        try:
+            with _overheard() as words:
+                return Connection(clickhouse_connect.get_client(interface="chdb", path=str(path)))
+        except ClickHouseError as error:
+            said = "".join(words) or _plain(error)
+            raise ConfigError(f"the market store in {path} cannot be opened: {_engine_reason(said)}") from error
 
     @staticmethod
     def _make_folder(path: Path) -> None:
@@ -76,16 +97,16 @@ class Address:
         except OSError as error:
             raise ConfigError(f"the market store cannot use {path}: {error.strerror}; choose another folder") from error
 
-    def _refusal(self, error: Exception) -> str:
-        if self.path is None:
-            where = f"{self.options['host']}:{self.options['port']}"
-            return f"the market store at {where} does not answer as ClickHouse: {_plain(error)}; check MARKET_STORE_URL"
-        if "EmbeddedServer" in str(error):
-            return (
-                f"the market store in {self.path} cannot be opened: another process has it open (stop it and try "
-                "again), this process has another store open, or the folder is damaged"
-            )
-        return f"the market store in {self.path} cannot be opened: {_plain(error)}"
+
+def _engine_reason(said: str) -> str:
+    """Why the engine does not start, with the remedy.  said: its own words, `Code: 76. DB::Exception: ...`."""
+    if "already running" in said:
+        return "another process has it open; stop that one and try again"
+    if (refused := re.search(r"strerror: ([^.(]+)", said)) is not None:
+        return f"it cannot be written ({refused[1]}); allow this user to write there, or choose another folder"
+    if (found := re.search(r"DB::\w+: (.+)", said)) is not None and "EmbeddedServer" not in found[1]:
+        return f"{found[1][:200]}; bring it back from a copy, or move the folder away and import anew"
+    return "this process has another store open, or the folder is damaged; close the other one, or use a copy"
 
 
 def _server_options(dsn: str) -> dict[str, Any]:
@@ -126,5 +147,33 @@ def translated(what: str) -> Iterator[None]:
 
 
 def _plain(error: Exception) -> str:
-    """The first line of a driver error; web addresses in it may carry a password."""
+    """What the system says of a server that is not there, else the first line of a driver error.
+
+    Web addresses in it may carry a password.
+    """
+    cause: BaseException | None = error
+    while cause is not None:
+        if isinstance(cause, OSError):
+            return cause.strerror or str(cause)
+        cause = cause.__cause__ or cause.__context__
     return re.sub(r"https?://\S+", "its address", str(error).partition("\n")[0])[:300]
+
+
+@contextmanager
+def _overheard() -> Iterator[list[str]]:
+    """What the engine writes to standard error meanwhile, past Python: its only word on why it does not start."""
+    words: list[str] = []
+    if sys.stderr is None:  # the process was started without one
+        yield words
+        return
+    sys.stderr.flush()
+    kept = os.dup(2)
+    with tempfile.TemporaryFile() as file:
+        os.dup2(file.fileno(), 2)
+        try:
+            yield words
+        finally:
+            os.dup2(kept, 2)
+            os.close(kept)
+            file.seek(0)
+            words.append(file.read().decode(errors="replace"))

@@ -212,7 +212,9 @@ def read_key_file(file: Path) -> MasterKey | None:
     except FileNotFoundError:
         return None
     except OSError as error:
-        raise ConfigError(f"the key file {file} cannot be read: {error}; make it a file of this user") from error
+        raise ConfigError(
+            f"the key file {file} cannot be read ({error.strerror}); make it a file of this user"
+        ) from error
     try:
         _refuse_open_file(file, os.fstat(descriptor))
         text = os.read(descriptor, 4096).decode("ascii", errors="replace")
@@ -433,7 +435,7 @@ def _make_key_file(file: Path) -> MasterKey:
         assert winner is not None
         return winner
     except OSError as error:
-        raise ConfigError(f"the key file {file} cannot be made: {error}; choose another home") from error
+        raise ConfigError(f"the key file {file} cannot be made ({error.strerror}); choose another home") from error
     return key
 
 
