@@ -66,3 +66,15 @@ def test_what_is_exported_can_be_imported_and_backtested(home: Path, tmp_path: P
         assert from_file[name] == from_store[name]
     assert "neither .parquet nor .csv" in promethean("data", "export", "binance:BTC/USDT:1m", "out.txt").stderr
     assert "cannot be written" in promethean("data", "export", "binance:BTC/USDT:1m", "/nowhere/out.csv").stderr
+
+
+def test_a_file_with_the_newest_row_first_is_said_to_be_read_in_reverse(home: Path, tmp_path: Path) -> None:
+    head, *rows = falling_candles(5).splitlines()
+    file = tmp_path / "binance_spot_BTCUSDT_1m.csv"
+    words = "its newest row comes first, so it was read in reverse"
+    file.write_text("\n".join([head, *reversed(rows)]) + "\n")
+    assert words in promethean("data", "import", str(file)).stdout
+    assert answer("data", "import", str(file))["read_in_reverse"] is True
+    file.write_text("\n".join([head, *rows]) + "\n")
+    assert words not in promethean("data", "import", str(file)).stdout
+    assert answer("data", "import", str(file))["read_in_reverse"] is False

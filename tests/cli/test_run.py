@@ -40,6 +40,18 @@ def test_an_unknown_exchange_of_a_strategy_file_is_named_whatever_the_feed(home:
     assert not (home / "postgres.lock").exists()
 
 
+def test_a_recording_with_the_newest_row_first_is_said_to_be_read_in_reverse(
+    copied_home: Path, recording: Path
+) -> None:
+    head, *rows = recording.read_text().splitlines()
+    reverse = copied_home.parent / "reverse" / recording.name
+    reverse.parent.mkdir()
+    reverse.write_text("\n".join([head, *reversed(rows)]) + "\n")
+    done = promethean("up", "--feed", str(reverse), "--speed", "max", "--until-end", "--json")
+    assert f"The newest row of {recording.name} comes first, so it is read in reverse." in done.stderr
+    assert done.status == 0
+
+
 def test_a_recording_of_a_venue_that_we_do_not_know_brings_its_market(copied_home: Path, recording: Path) -> None:
     elsewhere = copied_home.parent / "kraken_spot_ETHUSDT_1m.csv"
     elsewhere.write_bytes(recording.read_bytes())

@@ -101,6 +101,7 @@ class QuarantinedRow:
 class CandleFile:
     """The good candles of a file, oldest first, and what was wrong with the rest.
 
+    read_in_reverse: the file begins with its newest row.
     open_time_ns: int64, shape (n,), strictly rising.
     open, high, low, close: float64, shape (n,), quote units per base unit; volume: base units.
     extras: quote_volume, trades, taker_buy_volume, taker_buy_quote_volume as far as the file has them, NaN where empty.
@@ -112,6 +113,7 @@ class CandleFile:
     market_type_assumed: bool
     timeframe: str
     rows: int
+    read_in_reverse: bool
     open_time_ns: IntArray
     open: FloatArray
     high: FloatArray
@@ -147,7 +149,7 @@ def read_candle_file(
     name = _parts_of_name(path)
     market, assumed = (market, False) if market is not None else _market_of_name(path, name)
     times = _times(rows.table.column("timestamp"))
-    newest_first = len(times) > 1 and bool((np.diff(times) <= 0).all()) and times[0] > times[-1]
+    newest_first = len(times) > 1 and bool((np.diff(times) <= 0).all() and times[0] > times[-1])
     order = slice(None, None, -1) if newest_first else slice(None)
     times = times[order]
     frame = timeframe if timeframe is not None else _timeframe(path, name.timeframe, times)
@@ -164,6 +166,7 @@ def read_candle_file(
         market_type_assumed=assumed,
         timeframe=frame,
         rows=rows.count,
+        read_in_reverse=newest_first,
         open_time_ns=times[good],
         **{name: kept[name] for name in PRICES},
         extras={name: kept[name] for name in rows.extras},

@@ -22,6 +22,7 @@ IMPORT_ROWS = 20_000
 class ImportReport:
     """What an import did.
 
+    read_in_reverse: the file begins with its newest row.
     quarantined: rows by reason; gaps: holes in the file, missing: the candles in them; series: what is stored now.
     """
 
@@ -31,6 +32,7 @@ class ImportReport:
     market_type_assumed: bool
     timeframe: str
     rows_read: int
+    read_in_reverse: bool
     imported: int
     already_present: int
     duplicates: int
@@ -75,6 +77,7 @@ def import_candles(
         market_type_assumed=file.market_type_assumed,
         timeframe=file.timeframe,
         rows_read=file.rows,
+        read_in_reverse=file.read_in_reverse,
         imported=sum(part.inserted for part in parts),
         already_present=sum(part.already_present for part in parts),
         duplicates=file.duplicates,

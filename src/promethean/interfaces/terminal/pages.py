@@ -240,10 +240,13 @@ def imported(report: Any) -> RenderableType:
     market = Text(f"{report.market}, {report.timeframe}")
     if report.market_type_assumed:
         market.append("  the name does not say spot or futures, so spot is assumed; --market says it", "yellow")
+    read = Text(f"{report.rows_read:,}")
+    if report.read_in_reverse:
+        read.append("  its newest row comes first, so it was read in reverse", "yellow")
     rows: dict[str, RenderableType] = {
         "File": report.path.name,
         "Market": market,
-        "Rows read": f"{report.rows_read:,}",
+        "Rows read": read,
         "Imported": Text(f"{report.imported:,}", style="green" if report.imported else ""),
         "Already there": f"{report.already_present:,}",
         "Repeated": f"{report.duplicates:,}",

@@ -66,6 +66,8 @@ def file_feed(name: str, wanted: Wanted, clock: Clock, say: Callable[[str], None
     path = Path(name).expanduser()
     market = market_in_name(path) or MarketName(wanted.exchange, wanted.base, wanted.quote, wanted.market_type)
     candles = read_candle_file(path, market=market, now_ns=clock.now_ns())
+    if candles.read_in_reverse:
+        say(f"The newest row of {path.name} comes first, so it is read in reverse.")
     if candles.quarantined:
         reasons = ", ".join(f"{count} {reason}" for reason, count in candles.quarantined_by_reason().items())
         say(f"{len(candles.quarantined):,} of {candles.rows:,} rows of {path.name} are left out: {reasons}")
