@@ -15,8 +15,8 @@ NORMAL: dict[str, Any] = {
     "candles": 525_600, "from": "2024-01-01 00:00:00", "to": "2024-12-30 23:59:00", "remarks": [], "seconds": 0.05,
     "candles_per_s": 10_512_000.0, "stepped": None, "unknown_conditions": 0, "refusals": 0, "trades": 2488,
     "wins": 800, "losses": 1688, "start_equity": Decimal(1_000_000), "final_equity": Decimal("954776.86"),
-    "return_pct": -4.5223, "max_drawdown_pct": -6.1, "sharpe": -1.914, "sharpe_raw": -0.1002, "sortino": -2.5, "sortino_raw": -0.131,
-    "reliable": True, "profit_factor": 0.871, "win_rate_pct": 32.1543, "exposure_pct": 41.25,
+    "return_pct": -4.5223, "max_drawdown_pct": -6.1, "sharpe": -1.914, "sharpe_raw": -0.1002, "sortino": -2.5,
+    "sortino_raw": -0.131, "reliable": True, "profit_factor": 0.871, "win_rate_pct": 32.1543, "exposure_pct": 41.25,
     "buy_and_hold_pct": 12.5, "fees": Decimal("49707.64"),
 }  # fmt: skip
 NONE: dict[str, Any] = {
