@@ -64,8 +64,8 @@ CALM, OVERSOLD, STOPPED, RECOVERED = 100_000.0, 99_400.0, 98_300.0, 99_200.0  # 
 BTC = "binance:BTCUSDT"
 T = TypeVar("T")
 FAST = 30
-PATIENCE_S = 20.0
-RUN_S = 60.0  # the run ends by itself when its story has got stuck
+PATIENCE_S = 60.0
+RUN_S = 180.0  # the run ends by itself when its story has got stuck
 AWAY_S = 8 * 60.0 + 20.0  # back in the middle of a minute, so that no candle has closed just now
 
 
@@ -375,7 +375,7 @@ def told() -> Iterator[Told]:
     home = folder / "home"
     try:
         done = subprocess.run(
-            [sys.executable, __file__, str(home)], cwd=folder, capture_output=True, text=True, timeout=110, check=False
+            [sys.executable, __file__, str(home)], cwd=folder, capture_output=True, text=True, timeout=400, check=False
         )
         assert done.returncode == 0, done.stderr[-3000:]
         answer = Answer(**json.loads(done.stdout.splitlines()[-1]))

@@ -19,6 +19,7 @@ from promethean.storage.postgres_home import running_dsn
 SIGNALLED = """
 import importlib.abc, signal, sys
 moment, number = sys.argv[1], int(sys.argv[2])
+signal.signal(signal.SIGINT, signal.default_int_handler)  # ignored by whoever was started in the background
 del sys.argv[1:3]
 
 class AtImport(importlib.abc.MetaPathFinder):
