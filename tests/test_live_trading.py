@@ -66,6 +66,7 @@ T = TypeVar("T")
 FAST = 30
 PATIENCE_S = 60.0
 RUN_S = 180.0  # the run ends by itself when its story has got stuck
+pytestmark = pytest.mark.timeout(420)
 AWAY_S = 8 * 60.0 + 20.0  # back in the middle of a minute, so that no candle has closed just now
 
 
