@@ -10,7 +10,7 @@ import json
 import time
 from collections import deque
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -175,7 +175,8 @@ class BinanceServer:
 
     async def publish(self, stream: str, message: dict[str, Any]) -> None:
         for socket in [socket for socket, streams in self.sockets.items() if stream in streams]:
-            await socket.send_json(message)
+            with suppress(ConnectionError):  # a client that has just gone does not end the venue
+                await socket.send_json(message)
 
     async def kline(self, symbol: str, row: list[Any], *, final: bool = False) -> None:
         """Show a candle on the stream; a final one is what the venue sends before the first of the next."""
