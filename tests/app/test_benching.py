@@ -12,6 +12,7 @@ from promethean.app import benching
 from promethean.config.layers import load_settings
 from promethean.config.tree import Settings
 from promethean.domain.errors import ConfigError
+from promethean.runtime.memory import peak_rss_mb
 
 MINUTE_MS = 60_000
 
@@ -74,4 +75,4 @@ def test_a_file_that_cannot_be_used_is_named(settings: Settings, tmp_path: Path)
 
 
 def test_memory_is_counted_in_mebibytes() -> None:
-    assert 10 < benching.peak_rss_mb() < 100_000
+    assert 10 < peak_rss_mb() < 100_000

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import resource
-import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
@@ -14,12 +12,11 @@ from typing import Any
 
 from promethean.app import backtesting
 from promethean.config.tree import Settings
+from promethean.runtime.memory import peak_rss_mb
 
 CASH = Decimal(1_000_000)
 REFERENCE = "reference_rsi"
 REPEATS = 7
-
-
 SWEPT = ("period=6:24:2", "low=20:40:5", "high=65,75")
 
 
@@ -84,27 +81,21 @@ def _timed(work: Callable[[], object]) -> float:
     return time.perf_counter() - began
 
 
-def peak_rss_mb() -> float:
-    """The most memory that this process has had, MiB."""
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return peak / 2**20 if sys.platform == "darwin" else peak / 2**10
-
-
 def _synthetic(settings: Settings, path: Path) -> Path:
-    """A year of invented candles, written where the backtest can read them."""
+    """A year of the synthetic market, written where the backtest can read it."""
     import numpy as np
     import pyarrow as pa
     import pyarrow.parquet as pq
 
-    random = np.random.default_rng(settings.app.seed)
-    count = 525_600
-    close = np.round(42_000 * np.exp(np.cumsum(random.normal(0, 7e-4, count))), 2)
-    opened = np.concatenate(([42_000.0], close[:-1]))
-    spread = np.abs(random.normal(0, 4e-4, (2, count)))
-    high = np.round(np.maximum(opened, close) * (1 + spread[0]), 2)
-    low = np.round(np.minimum(opened, close) * (1 - spread[1]), 2)
-    volume = np.round(random.lognormal(3, 0.8, count) + 0.01, 5)
-    times = 1_704_067_200_000 + 60_000 * np.arange(count, dtype=np.int64)
-    table = pa.table({"timestamp": times, "open": opened, "high": high, "low": low, "close": close, "volume": volume})
-    pq.write_table(table, path)
+    from promethean.domain.instants import NS_PER_MS
+    from promethean.runtime.feeds.synthetic import FIRST_START, synthetic_block
+
+    days, end = [], FIRST_START
+    for number in range(365):
+        day, end = synthetic_block(settings.app.seed, number, end)
+        days.append(day)
+    table = {"timestamp": np.concatenate([day.open_time_ns for day in days]) // NS_PER_MS}
+    for name in ("open", "high", "low", "close", "volume"):
+        table[name] = np.concatenate([getattr(day, name) for day in days])
+    pq.write_table(pa.table(table), path)
     return path

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import resource
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -16,6 +15,7 @@ from promethean.engine.state import State
 from promethean.risk.limits import Limits
 from promethean.runtime.account import AccountRunner
 from promethean.runtime.feeds.port import Feed
+from promethean.runtime.memory import peak_rss_mb
 from promethean.runtime.runner import Runner
 from promethean.storage.journal import Journal, Seen, account_stream, market_stream
 from promethean.strategies.catalogue import Strategy
@@ -140,5 +140,5 @@ async def summarise(
         events_per_s=round(handled / max(run_seconds, 1e-9), 1),
         start_seconds=round(start_seconds, 3),
         total_seconds=round(time.perf_counter() - begun, 3),
-        peak_rss_mb=round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024, 1),
+        peak_rss_mb=round(peak_rss_mb(), 1),
     )
