@@ -40,7 +40,17 @@ from promethean.domain.instants import DAY_NS, NS_PER_S
 from promethean.domain.instruments import Instrument, MarketType, instrument_id
 from promethean.domain.market import MarketView, Quote, Side
 from promethean.domain.money import Money
-from promethean.domain.orders import Intent, Order, OrderRole, OrderStatus, OrderType, Protection, Tier, TimeInForce
+from promethean.domain.orders import (
+    VALIDITY_NS,
+    Intent,
+    Order,
+    OrderRole,
+    OrderStatus,
+    OrderType,
+    Protection,
+    Tier,
+    TimeInForce,
+)
 from promethean.domain.positions import Fill
 from promethean.domain.signals import Signal, SignalSource, SignalType
 from promethean.domain.sizing import Sizing
@@ -58,7 +68,6 @@ MINUTE_NS = 60 * NS_PER_S
 T0 = 20_000 * DAY_NS  # 00:00 UTC
 SCRIPTED = StrategyId("scripted")
 ACCOUNT = AccountId("11111111-1111-1111-1111-111111111111")
-VALIDITY_NS = 5 * NS_PER_S
 BALANCE = D(10_000)
 
 

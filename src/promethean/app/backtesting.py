@@ -521,8 +521,6 @@ def write_trades(parts: Sequence[Part], path: Path) -> None:
     """One line for each closed part, as CSV.  Raises ConfigError when the file cannot be written."""
     import csv
 
-    from promethean.domain.money import plain
-
     rows = [
         {name: plain(value) if isinstance(value, Decimal) else value for name, value in trade_row(part).items()}
         for part in parts

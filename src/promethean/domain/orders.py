@@ -10,9 +10,11 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from promethean.domain.ids import ClientOrderId, InstrumentId, OrderId, StrategyId
+from promethean.domain.instants import NS_PER_S
 from promethean.domain.market import Side
 
 ZERO = Decimal(0)
+VALIDITY_NS = 5 * NS_PER_S  # a venue refuses an order that arrives later than this after its claim
 
 
 class OrderType(enum.StrEnum):

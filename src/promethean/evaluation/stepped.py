@@ -24,16 +24,15 @@ from promethean.domain.events import (
     RunnerStarted,
 )
 from promethean.domain.ids import AccountId, Lineage
-from promethean.domain.instants import DAY_NS, NS_PER_S
+from promethean.domain.instants import DAY_NS
 from promethean.domain.market import MarketView
+from promethean.domain.orders import VALIDITY_NS
 from promethean.engine.desk import Desk
 from promethean.engine.state import Account, State, absorb
 from promethean.engine.step import step
 from promethean.evaluation.ledger import Bookkeeper, Books
 from promethean.exchanges.paper.venue import PaperTerms, PaperVenue
 from promethean.strategies.arrays import Prepared
-
-VALIDITY_NS = 5 * NS_PER_S
 
 
 class SteppedBacktest:
@@ -51,7 +50,7 @@ class SteppedBacktest:
         self.venue = PaperVenue({instrument.id: instrument}, terms, cash, desk.names)
         self.keeper = Bookkeeper(self.seat, terms, candles, cash)
         self.state = State(Account(AccountId("backtest")), MarketView(), 0)
-        self.steps = self.orders = self.refusals = 0
+        self.steps = self.refusals = 0
         self._at = 0
         start_ns = int(candles.open_time_ns[0])
         for event in (
@@ -135,7 +134,6 @@ class SteppedBacktest:
         while waiting:
             effect = waiting.popleft()
             if type(effect) is OrderPlanned:
-                self.orders += 1
                 now_ns = self.state.now_ns
                 self.state = absorb(self.state, OrderClaimed(now_ns, effect.order_id, 1, now_ns + VALIDITY_NS))
                 self._take(self.venue.receive(self.state.account.orders[effect.order_id]))

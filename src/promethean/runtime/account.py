@@ -40,7 +40,7 @@ from promethean.domain.events import (
 from promethean.domain.ids import InstrumentId, Lineage, OrderId, StreamName, fact_id
 from promethean.domain.instants import NS_PER_S
 from promethean.domain.market import MarketView
-from promethean.domain.orders import Order, OrderStatus
+from promethean.domain.orders import VALIDITY_NS, Order, OrderStatus
 from promethean.engine.desk import Desk
 from promethean.engine.state import Account, State, absorb
 from promethean.engine.step import follow
@@ -53,7 +53,6 @@ from promethean.storage.projections import Projector, budget_use
 
 log = logging.getLogger(__name__)
 
-VALIDITY_NS = 5 * NS_PER_S  # a venue refuses an order that arrives later than this after its claim
 DECISION_AGE_MAX_NS = 2 * NS_PER_S
 ABSENT_READS = 3
 READ_SPACING_NS = 2 * NS_PER_S
