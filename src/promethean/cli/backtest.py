@@ -5,11 +5,14 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from decimal import Decimal, InvalidOperation
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from promethean.cli.answering import FAILED, Json, answering, progress, refuse
+
+if TYPE_CHECKING:
+    from promethean.app.backtesting import BacktestOptions
 
 commands = typer.Typer()
 
@@ -52,10 +55,7 @@ def backtest(
         from promethean.app import backtesting
         from promethean.interfaces.terminal import backtests
 
-        options = backtesting.BacktestOptions(
-            strategy, data, overrides(sets), instant(since, "--from"), instant(until, "--to"), amount(cash, "--cash"),
-            limits, allow_gaps,
-        )  # fmt: skip
+        options = options_of(strategy, data, sets, since, until, cash, limits, allow_gaps=allow_gaps)
         report = backtesting.run_backtest(settings, options)
         if trades is not None:
             backtesting.write_trades(report.result.books.parts, trades)
@@ -87,10 +87,7 @@ def replay(
         from promethean.interfaces.terminal import backtests
         from promethean.runtime.stopping import Stopping
 
-        options = backtesting.BacktestOptions(
-            strategy, data, overrides(sets), instant(since, "--from"), instant(until, "--to"), amount(cash, "--cash"),
-            limits, allow_gaps,
-        )  # fmt: skip
+        options = options_of(strategy, data, sets, since, until, cash, limits, allow_gaps=allow_gaps)
         stopping = Stopping()
 
         def gone(error: OSError) -> None:
@@ -105,6 +102,26 @@ def replay(
         if not report.summary.finished:
             answer.status = FAILED  # stopped on the way: these are not the figures that were asked for
         answer.give(found, lambda: backtests.replay_page(found, report.bench.instrument.quote, str(settings.app.home)))
+
+
+def options_of(
+    strategy: str,
+    data: str,
+    sets: list[str] | None,
+    since: str | None,
+    until: str | None,
+    cash: str,
+    limits: str = "research",
+    *,
+    allow_gaps: bool,
+) -> BacktestOptions:
+    """The options as they were typed, read.  Raises ConfigError."""
+    from promethean.app.backtesting import BacktestOptions
+
+    return BacktestOptions(
+        strategy, data, overrides(sets), instant(since, "--from"), instant(until, "--to"), amount(cash, "--cash"),
+        limits, allow_gaps,
+    )  # fmt: skip
 
 
 def overrides(given: list[str] | None) -> dict[str, str]:
@@ -165,10 +182,7 @@ def sweep(
         from promethean.app import backtesting
         from promethean.interfaces.terminal import backtests
 
-        options = backtesting.BacktestOptions(
-            strategy, data, overrides(sets), instant(since, "--from"), instant(until, "--to"), amount(cash, "--cash"),
-            "research", allow_gaps,
-        )  # fmt: skip
+        options = options_of(strategy, data, sets, since, until, cash, allow_gaps=allow_gaps)
         with progress("Sweep") as done:
             report = backtesting.run_sweep(settings, options, param or [], done)
         found = backtesting.sweep_object(report, top)

@@ -11,13 +11,15 @@ from promethean.cli.answering import Json, answering
 
 commands = typer.Typer(name="bench", help="Measure how fast the parts are here.", no_args_is_help=True)
 
+Data = Annotated[
+    Path | None, typer.Option(metavar="FILE", help="One-minute candles; without it a year of invented ones.")
+]
+
 
 @commands.command("backtest")
 def bench_backtest(
     context: typer.Context,
-    data: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="One-minute candles; without it a year of invented ones.")
-    ] = None,
+    data: Data = None,
     as_json: Json = False,
 ) -> None:
     """Measure the reference backtest: candles a second, memory, and the time to load."""
@@ -33,9 +35,7 @@ def bench_backtest(
 @commands.command("sweep")
 def bench_sweep(
     context: typer.Context,
-    data: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="One-minute candles; without it a year of invented ones.")
-    ] = None,
+    data: Data = None,
     as_json: Json = False,
 ) -> None:
     """Measure the sweep of 100 parameter sets of the reference strategy."""
