@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from decimal import Decimal
 from types import MappingProxyType
 from typing import Any
@@ -90,12 +90,21 @@ def _on_market(flow: _Flow, event: MarketEvent) -> None:
         _watch_breaker(flow)
         _repair_stops(flow)
     for seat in flow.desk.seats:
-        signals = seat.strategy.on_event(event, flow.state.view)
+        signals = _concerning(flow, seat, seat.strategy.on_event(event, flow.state.view))
         if not signals or (len(signals) == 1 and _changes_nothing(flow, seat, signals[0])):
             continue
         decision = decide(signals, seat.aggregation, seat.threshold)
         if decision is not None:
             _act(flow, seat, decision)
+
+
+def _concerning(flow: _Flow, seat: Seat, signals: Sequence[Signal]) -> Sequence[Signal]:
+    """The signals without those that close a side which is not held."""
+    if all(signal.closes is None for signal in signals):
+        return signals
+    holding = flow.state.account.holdings.get((seat.strategy.id, seat.instrument.id))
+    side = holding.position.side if holding is not None else None
+    return [signal for signal in signals if signal.closes is None or signal.closes is side]
 
 
 def _changes_nothing(flow: _Flow, seat: Seat, signal: Signal) -> bool:

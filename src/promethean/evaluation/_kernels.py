@@ -13,8 +13,9 @@ import numpy as np
 from promethean.domain.candles import FloatArray, IntArray
 from promethean.evaluation.rules import ENTRY, IN_RANGE, SIGNAL, STOP, TARGET
 from promethean.indicators.compiled import compiled
-from promethean.strategies.arrays import FlagArray
+from promethean.strategies.arrays import CLOSES_ALL, CLOSES_LONG, CLOSES_SHORT, FlagArray
 
+LEAVES_LONG, LEAVES_SHORT = CLOSES_ALL | CLOSES_LONG, CLOSES_ALL | CLOSES_SHORT
 WHOLE = 1e6  # a largest share of a candle's volume from which on every order is filled whole
 FOUND, TOO_MANY, TOO_THIN = 0, 1, 2
 """How a path ended: whole; more fills than there was room for; a candle too thin to fill an order whole."""
@@ -115,7 +116,7 @@ def _next_entry(side: FlagArray, leave: FlagArray, start: int, can_short: bool) 
             i += BLOCK
         stop = min(i + BLOCK, n)
         while i < stop:
-            if side[i] != 0 and leave[i] == 0 and (can_short or side[i] > 0):
+            if side[i] != 0 and leave[i] & CLOSES_ALL == 0 and (can_short or side[i] > 0):
                 return int(np.int64(i))
             i += ONE
     return len(side)
@@ -131,12 +132,12 @@ def _next_for_long(
         found = 0
         for k in range(BLOCK):
             j = i + k
-            found |= (low[j] <= stop) | (high[j] >= target) | (leave[j] != 0) | (side[j] < 0)
+            found |= (low[j] <= stop) | (high[j] >= target) | (leave[j] & LEAVES_LONG != 0) | (side[j] < 0)
         if found:
             break
         i += BLOCK
     while i < n:
-        if low[i] <= stop or high[i] >= target or leave[i] != 0 or side[i] < 0:
+        if low[i] <= stop or high[i] >= target or leave[i] & LEAVES_LONG != 0 or side[i] < 0:
             return int(np.int64(i))
         i += ONE
     return len(low)
@@ -152,12 +153,12 @@ def _next_for_short(
         found = 0
         for k in range(BLOCK):
             j = i + k
-            found |= (high[j] >= stop) | (low[j] <= target) | (leave[j] != 0) | (side[j] > 0)
+            found |= (high[j] >= stop) | (low[j] <= target) | (leave[j] & LEAVES_SHORT != 0) | (side[j] > 0)
         if found:
             break
         i += BLOCK
     while i < n:
-        if high[i] >= stop or low[i] <= target or leave[i] != 0 or side[i] > 0:
+        if high[i] >= stop or low[i] <= target or leave[i] & LEAVES_SHORT != 0 or side[i] > 0:
             return int(np.int64(i))
         i += ONE
     return len(low)
@@ -313,7 +314,7 @@ def trade_path(
                         break
             if held <= 0.0:
                 break
-            if leave[i] != 0 or side[i] == -way:
+            if leave[i] & (LEAVES_LONG if way > 0 else LEAVES_SHORT) != 0 or side[i] == -way:
                 leaving = True
             i += 1
         if held <= 0.0:

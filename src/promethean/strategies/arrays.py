@@ -6,6 +6,7 @@ the same function over the trailing window of each new candle.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from typing import Protocol, TypeAlias, runtime_checkable
 
@@ -16,21 +17,29 @@ from numpy.typing import NDArray
 from promethean.domain.candles import CandleSeries, FloatArray, IntArray
 from promethean.domain.events import CandleClosed, MarketEvent
 from promethean.domain.ids import InstrumentId, StrategyId
-from promethean.domain.market import MarketView
+from promethean.domain.market import MarketView, Side
 from promethean.domain.signals import Signal, SignalSource, SignalType
 from promethean.strategies.frame import Frame
 
 FlagArray: TypeAlias = NDArray[np.int8]
 
 
+CLOSES_ALL, CLOSES_LONG, CLOSES_SHORT = 1, 2, 4
+"""What `Said.leave` closes, one of them a candle: whatever is held, longs, shorts."""
+
+
 class Said(Struct, frozen=True):
     """What a strategy says at the close of every candle.
 
     side:       int8, shape (n,): +1 BUY, -1 SELL, 0 nothing.
-    leave:      int8, shape (n,): 1 where a position is to be closed.
+    leave:      int8, shape (n,): CLOSES_ALL, CLOSES_LONG or CLOSES_SHORT where a position is to be closed, else 0.
     confidence: float64, shape (n,), of whatever is said there.
     readings:   the values it looked at, by name, for people.
     unknown:    at how many candles a condition could not be answered.
+    stop:       float64, shape (n,): the price at which an entry said there is stopped, quote units; NaN, or no array:
+                where the strategy file says.
+    targets:    the prices at which it takes its profit in equal shares, nearest first, each float64, shape (n,); NaN
+                where there is none.  Where all are NaN: what the strategy file says.
     """
 
     side: FlagArray
@@ -38,6 +47,8 @@ class Said(Struct, frozen=True):
     confidence: FloatArray
     readings: Mapping[str, FloatArray]
     unknown: int = 0
+    stop: FloatArray | None = None
+    targets: tuple[FloatArray, ...] = ()
 
 
 @runtime_checkable
@@ -70,21 +81,23 @@ class _Speaking:
         self.window = strategy.window
 
     def _signals(self, said: Said, at: int, at_ns: int) -> tuple[Signal, ...]:
-        kinds = [SignalType.CLOSE] if said.leave[at] else []
-        if said.side[at]:
-            kinds.append(SignalType.BUY if said.side[at] > 0 else SignalType.SELL)
-        if not kinds:
+        side, leave = int(said.side[at]), int(said.leave[at])
+        if not side and not leave:
             return ()
         reason = self.array_strategy.reason(said, at)
         values = {name: f"{array[at]:.6f}" for name, array in said.readings.items()}
         confidence = float(said.confidence[at])
-        return tuple(
-            Signal(
-                kind, SignalSource.TECHNICAL, confidence, reason, self.instrument, self.timeframe, at_ns, self.id,
-                values,
-            )
-            for kind in kinds
-        )  # fmt: skip
+        common = (SignalSource.TECHNICAL, confidence, reason, self.instrument, self.timeframe, at_ns, self.id, values)
+        signals = []
+        if leave:
+            closes = {CLOSES_LONG: Side.BUY, CLOSES_SHORT: Side.SELL}.get(leave)
+            signals.append(Signal(SignalType.CLOSE, *common, closes=closes))
+        if side:
+            stop = _known(said.stop, at)
+            targets = tuple(price for array in said.targets if (price := _known(array, at)) is not None)
+            kind = SignalType.BUY if side > 0 else SignalType.SELL
+            signals.append(Signal(kind, *common, stop=stop, targets=targets))
+        return tuple(signals)
 
     def _concerns(self, event: MarketEvent) -> bool:
         return (
@@ -92,6 +105,11 @@ class _Speaking:
             and event.candle.instrument == self.instrument
             and event.candle.timeframe == self.timeframe
         )
+
+
+def _known(prices: FloatArray | None, at: int) -> float | None:
+    price = float(prices[at]) if prices is not None else math.nan
+    return None if math.isnan(price) else price
 
 
 class Prepared(_Speaking):
