@@ -15,7 +15,7 @@ from promethean.evaluation.rules import ENTRY, IN_RANGE, SIGNAL, STOP, TARGET
 from promethean.indicators.compiled import compiled
 from promethean.strategies.arrays import CLOSES_ALL, CLOSES_LONG, CLOSES_SHORT, FlagArray
 
-LEAVES_LONG, LEAVES_SHORT = CLOSES_ALL | CLOSES_LONG, CLOSES_ALL | CLOSES_SHORT
+LEAVES_LONG, LEAVES_SHORT = np.int8(CLOSES_ALL | CLOSES_LONG), np.int8(CLOSES_ALL | CLOSES_SHORT)
 WHOLE = 1e6  # a largest share of a candle's volume from which on every order is filled whole
 FOUND, TOO_MANY, TOO_THIN = 0, 1, 2
 """How a path ended: whole; more fills than there was room for; a candle too thin to fill an order whole."""
