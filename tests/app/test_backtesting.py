@@ -200,7 +200,7 @@ def test_overrides_reach_the_strategy_the_exits_and_the_venue(settings: Settings
     given = {"low": "45", "risk.stop_loss_pct": "5", "execution.fee_taker_pct": "0.5", "market.price_increment": "10"}
     bench = prepare(settings, options(short, overrides=given))
     assert bench.file.parameters["low"] == 45
-    assert bench.file.protection.stop_loss == D("0.05")
+    assert bench.file.exits.protection.stop_loss == D("0.05")
     assert bench.terms.fee_taker == D("0.005")
     assert bench.instrument.price_increment == 10
 

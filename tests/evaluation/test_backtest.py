@@ -202,8 +202,8 @@ def test_a_path_with_more_fills_than_there_is_room_for_is_found_whole() -> None:
     roomy = find_path(rules(seat_of(strategy), how, D(10_000)), strategy.said, candles)
     narrow = find_path(rules(seat_of(strategy), how, D(10_000)), strategy.said, candles, room=4)
     assert roomy is not None and narrow is not None
-    assert len(roomy.at) > 150
-    assert np.array_equal(roomy.at, narrow.at) and np.array_equal(roomy.cash_after, narrow.cash_after)
+    assert len(roomy.fills) > 150
+    assert np.array_equal(roomy.fills, narrow.fills)
 
 
 def test_a_backtest_without_a_word_of_the_strategy_keeps_its_cash() -> None:

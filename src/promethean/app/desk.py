@@ -81,22 +81,33 @@ def account_limits(settings: Settings) -> dict[str, Decimal]:
 
 def make_strategy(file: StrategyFile, instrument: Instrument, timeframe: str) -> Strategy | ArrayStrategy:
     """The strategy that a file describes, at one market.  Raises ConfigError for parameters it refuses."""
+    from promethean.strategies.arrays import ArrayStrategy
+    from promethean.strategies.atr_stop import WithAtrStop
     from promethean.strategies.catalogue import STRATEGIES
     from promethean.strategies.conditional import ConditionStrategy
 
     identity = StrategyId(file.id)
+    made: Strategy | ArrayStrategy
     if file.conditions is not None:
-        return ConditionStrategy(
+        made = ConditionStrategy(
             file.conditions, id=identity, instrument=instrument.id, timeframe=timeframe, parameters=file.parameters
         )
-    assert file.class_name is not None, "a strategy file has a class or conditions"
-    return STRATEGIES.get(file.class_name)(
-        id=identity,
-        instrument=instrument.id,
-        timeframe=timeframe,
-        parameters=file.parameters,
-        can_short=instrument.market_type is MarketType.FUTURES,
-    )
+    else:
+        assert file.class_name is not None, "a strategy file has a class or conditions"
+        made = STRATEGIES.get(file.class_name)(
+            id=identity,
+            instrument=instrument.id,
+            timeframe=timeframe,
+            parameters=file.parameters,
+            can_short=instrument.market_type is MarketType.FUTURES,
+        )
+    if file.exits.atr_stop is None:
+        return made
+    if not isinstance(made, ArrayStrategy):
+        raise ConfigError(
+            f"{file.id}: exits.stop_loss_atr is not known to a strategy with on_event; name the stop there"
+        )
+    return WithAtrStop(made, file.exits.atr_stop, float(file.exits.protection.stop_loss))
 
 
 def listen(strategy: Strategy | ArrayStrategy, recorded: CandleSeries | None) -> Strategy:
@@ -165,7 +176,7 @@ def make_desk(
     """
     from promethean.domain.candles import timeframe_ns
     from promethean.engine.decide import parse_aggregation
-    from promethean.engine.desk import Desk, Seat
+    from promethean.engine.desk import Desk, OnOpposite, Seat
     from promethean.risk.limits import Limits
 
     limits = Limits.from_record(record).stricter(file.limits)
@@ -178,13 +189,15 @@ def make_desk(
         aggregation=parse_aggregation(file.aggregation or settings.strategies.aggregation),
         threshold=file.threshold if file.threshold is not None else settings.strategies.signal_threshold,
         sizing=file.sizing,
-        protection=file.protection,
+        protection=file.exits.protection,
         order_type=file.order_type or OrderType(settings.execution.order_type),
         slippage_tolerance=slippage if slippage is not None else fraction(settings.execution.slippage_max_pct),
         cooldown_ns=file.cooldown_bars * timeframe_ns(timeframe),
         can_short=instrument.market_type is MarketType.FUTURES,
         limits=limits,
         attached_exits=venue.attached_exits,
+        on_opposite=OnOpposite(file.exits.on_opposite or OnOpposite.KEEP_AND_TIGHTEN),
+        fee_taker=paper_terms(settings, instrument, file.simulation).fee_taker,
     )
     return Desk((seat,), limits)
 

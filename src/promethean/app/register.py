@@ -33,7 +33,10 @@ def catalogue() -> dict[str, Any]:
     from promethean.strategies.catalogue import STRATEGIES
 
     register_everything()
-    exits = {"stop_loss": "stop_loss", "tiers": "take_profit_tiers"}
+    exits = {
+        "stop_loss": "stop_loss", "tiers": "take_profit_tiers", "trail": "trailing_stop", "hold": "time_based",
+        "breakeven": "breakeven",
+    }  # fmt: skip
     return {
         "modes": ["paper"],
         "exchanges": sorted(set(VENUE_URLS) & set(get_args(VenueName))),
@@ -47,7 +50,7 @@ def catalogue() -> dict[str, Any]:
             "aggregators": list(Aggregation),
             "presets": [],
         },
-        "exits": [exits[name] for name in Protection.__struct_fields__],
+        "exits": [exits[name] for name in Protection.__struct_fields__ if name in exits],
         "tools": {},
         "indicators": {name: entry.description for name, entry in sorted(INDICATORS.entries().items())},
         "agents": {},

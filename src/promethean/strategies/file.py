@@ -23,6 +23,7 @@ from promethean.domain.yaml_text import load_yaml
 from promethean.strategies.catalogue import STRATEGIES
 from promethean.strategies.conditional import Conditions, ConditionStrategy
 from promethean.strategies.conditional_file import read_conditions
+from promethean.strategies.exits_section import Exits, read_exits
 from promethean.strategies.frame import Frame
 from promethean.strategies.sections import Section
 
@@ -32,8 +33,6 @@ _FILTER_KEYS = ("price_increment", "quantity_increment", "notional_min")
 _LIMIT_KEYS = ("max_daily_trades", "max_daily_loss_pct", "cooldown_bars")
 _RISK_EXITS = ("stop_loss_pct", "take_profit_pct")
 _SIZE_KEYS = ("position_size_pct", "position_size_quote", "max_position_size")
-_LATER_EXITS = ("trailing_stop_pct", "max_hold_time_minutes", "ml_reversal", "breakeven")
-_LEVELS_EXAMPLE = "[{target_pct: 2, close_pct: 33}, ...]"
 _CLASS_SECTIONS = ("strategy", "market", "parameters", "technical", "exits", "risk_management", "execution")
 _CONDITION_SECTIONS = ("strategy", "market", "parameters", "indicators", "entry", "exit", "risk", "exits", "execution")
 _LATER_SECTIONS = ("ml", "orderbook", "schedule")
@@ -84,7 +83,7 @@ class StrategyFile:
     timeframe: str
     parameters: Mapping[str, Decimal | bool]
     sizing: Sizing
-    protection: Protection
+    exits: Exits
     order_type: OrderType | None
     slippage_tolerance: Decimal | None
     cooldown_bars: int
@@ -177,7 +176,7 @@ def _read_class_based(sections: Section, content: Mapping[str, Any], config_hash
         timeframe=timeframe,
         parameters=values,
         sizing=_sizing(parameters),
-        protection=_protection(sections.section("exits")),
+        exits=read_exits(sections.section("exits")),
         order_type=order_type,
         slippage_tolerance=slippage,
         cooldown_bars=cooldown,
@@ -224,7 +223,7 @@ def _read_conditional(sections: Section, content: Mapping[str, Any], config_hash
         timeframe=timeframe,
         parameters=values,
         sizing=_sizing(risk),
-        protection=_exits(sections, risk),
+        exits=_exits(sections, risk),
         order_type=order_type,
         slippage_tolerance=slippage,
         cooldown_bars=cooldown,
@@ -235,18 +234,18 @@ def _read_conditional(sections: Section, content: Mapping[str, Any], config_hash
     )
 
 
-def _exits(sections: Section, risk: Section) -> Protection:
+def _exits(sections: Section, risk: Section) -> Exits:
     """Stop and target from `risk`, or all exits from `exits`."""
     if "exits" in sections.values:
         for key in _RISK_EXITS:
             if key in risk.values:
                 raise risk.error(key, "stands beside the section exits; keep one of the two")
-        return _protection(sections.section("exits"))
+        return read_exits(sections.section("exits"))
     stop = risk.number("stop_loss_pct", Decimal("0.01"), Decimal("99.99"))
     if stop is None:
         raise risk.error("stop_loss_pct", "is missing; every entry needs a stop, for example stop_loss_pct: 1.0")
     target = risk.number("take_profit_pct", Decimal("0.01"), Decimal(1000))
-    return Protection(stop / HUNDRED, () if target is None else (Tier(target / HUNDRED, Decimal(1)),))
+    return Exits(Protection(stop / HUNDRED, () if target is None else (Tier(target / HUNDRED, Decimal(1)),)))
 
 
 def _plain_text(value: Any) -> str:
@@ -317,38 +316,6 @@ def _technical(technical: Section) -> None:
     technical.number("weight", Decimal("0.01"), Decimal(1000))
     if technical.values.get("enabled", True) is not True:
         raise technical.error("enabled", "is false, and the strategy has no other source; set it to true")
-
-
-def _protection(exits: Section) -> Protection:
-    for key in _LATER_EXITS:
-        if key in exits.values:
-            raise exits.error(key, "names an exit that is not available yet; remove it")
-    exits.only(("stop_loss_pct", "take_profit_levels", "on_opposite", *_LATER_EXITS))
-    opposite = exits.values.get("on_opposite", "close")
-    if opposite != "close":
-        raise exits.error("on_opposite", f"is {opposite!r}; only 'close' is available yet")
-    stop = exits.number("stop_loss_pct", Decimal("0.01"), Decimal("99.99"))
-    if stop is None:
-        raise exits.error("stop_loss_pct", "is missing; every entry needs a stop, for example stop_loss_pct: 1.0")
-    levels = exits.values.get("take_profit_levels")
-    if levels is not None and not isinstance(levels, list):
-        raise exits.error("take_profit_levels", f"is {levels!r}, not a list; write {_LEVELS_EXAMPLE}")
-    tiers: list[Tier] = []
-    for number, level in enumerate(levels or ()):
-        tier = Section(exits.file, f"{exits.path}.take_profit_levels[{number}]", level)
-        tier.only(("target_pct", "close_pct"))
-        target = tier.number("target_pct", Decimal("0.01"), Decimal(1000), required=True)
-        share = tier.number("close_pct", Decimal("0.01"), HUNDRED, required=True)
-        assert target is not None and share is not None, "required numbers are there"
-        if tiers and target / HUNDRED <= tiers[-1].target:
-            raise tier.error("target_pct", f"is {target}, not above the level before it")
-        tiers.append(Tier(target / HUNDRED, share / HUNDRED))
-    total = sum((tier.share for tier in tiers), Decimal(0))
-    if total > 1:
-        raise exits.error(
-            "take_profit_levels", f"close {plain(total * HUNDRED)} % together; at most 100 % can be closed"
-        )
-    return Protection(stop / HUNDRED, tuple(tiers))
 
 
 def _execution(execution: Section, market: Section) -> tuple[OrderType | None, Decimal | None, Simulation]:
