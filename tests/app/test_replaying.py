@@ -14,7 +14,8 @@ from typing import Any
 import pytest
 from tests.app.runs import FAST, ROWS, Onlooker, Place
 
-from promethean.app.backtesting import BacktestOptions, run_backtest, trade_row
+from promethean.app.backtest_answers import trade_row
+from promethean.app.backtesting import BacktestOptions, run_backtest
 from promethean.app.replaying import ReplayReport, replay_object, run_replay
 from promethean.app.running import up
 from promethean.config.tree import Settings

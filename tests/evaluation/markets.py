@@ -16,6 +16,8 @@ from promethean.domain.orders import Hold, OrderType, Protection, Tier, Trail
 from promethean.domain.sizing import Sizing
 from promethean.engine.decide import Aggregation
 from promethean.engine.desk import Desk, OnOpposite, Seat
+from promethean.evaluation.backtest import find_path
+from promethean.evaluation.ledger import Books, keep_books
 from promethean.evaluation.rules import Rules
 from promethean.exchanges.paper.venue import PaperTerms
 from promethean.risk.check import RESEARCH, Controls
@@ -163,3 +165,9 @@ def desk(seat: Seat, strategy: Scripted, series: CandleSeries) -> Desk:
 
 def rules(seat: Seat, terms: PaperTerms, cash: Decimal) -> Rules:
     return Rules(seat, terms, cash)
+
+
+def compiled_books(rules: Rules, said: Said, candles: CandleSeries) -> Books | None:
+    """The books of a compiled path; None where a candle was too thin to fill an order whole."""
+    found = find_path(rules, said, candles)
+    return None if found is None else keep_books(rules, said, candles, found.fills)

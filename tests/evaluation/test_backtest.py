@@ -12,7 +12,7 @@ import pyarrow.parquet as pq
 import pytest
 from tests.evaluation.markets import MINUTE_NS, START_NS, Scripted, desk, market, rules
 
-from promethean.app import backtesting
+from promethean.app import backtesting, sweeping
 from promethean.config.layers import load_settings
 from promethean.domain.candles import CandleSeries
 from promethean.domain.orders import OrderType, Protection
@@ -123,7 +123,7 @@ def test_every_trade_is_that_of_a_plain_loop_over_the_candles(reference_candles:
 
 def test_the_sweep_of_a_hundred_combinations_makes_the_golden_number_of_trades(reference_candles: Path) -> None:
     settings = load_settings({}, {}, Path.cwd())
-    report = backtesting.run_sweep(settings, options(reference_candles), SWEPT, lambda *_: None)
+    report = sweeping.run_sweep(settings, options(reference_candles), SWEPT, lambda *_: None)
     assert len(report.outcomes) == 100
     assert sum(outcome.trades for outcome in report.outcomes) == SWEPT_TRADES
     assert report.confirmed is not None

@@ -8,14 +8,14 @@ from typing import Any
 import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
-from tests.evaluation.markets import MINUTE_NS, START_NS, D, Scripted, cases, desk, market, rules
+from tests.evaluation.markets import MINUTE_NS, START_NS, D, Scripted, cases, compiled_books, desk, market, rules
 
 from promethean.domain.candles import CandleSeries
 from promethean.domain.orders import OrderType, Protection
 from promethean.domain.sizing import Sizing
 from promethean.engine.decide import Aggregation
 from promethean.engine.desk import Seat
-from promethean.evaluation.backtest import compiled_books, find_path
+from promethean.evaluation.backtest import find_path
 from promethean.evaluation.stepped import SteppedBacktest
 from promethean.exchanges.paper.venue import PaperTerms
 from promethean.risk.check import RESEARCH, Controls

@@ -67,12 +67,6 @@ def backtest(
     return Backtest(books, equity_curve(float(cash), books, frame.candles.close), reason, unknown, stepped.refusals)
 
 
-def compiled_books(rules: Rules, said: Said, candles: CandleSeries) -> Books | None:
-    """The books of a compiled path; None where a candle was too thin to fill an order whole."""
-    found = find_path(rules, said, candles)
-    return None if found is None else keep_books(rules, said, candles, found.fills)
-
-
 class Path(Struct, frozen=True):
     """The fills that the compiled loop found, as `trade_path` gives them, and where they left the account."""
 

@@ -12,7 +12,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from promethean.app import backtesting
+from promethean.app import backtest_answers, backtesting
 from promethean.config.layers import load_settings
 from promethean.interfaces.report import page, pictures
 
@@ -43,7 +43,7 @@ def report(candles: Path, tmp_path: Path, **overrides: str) -> str:
     settings = load_settings({}, {}, tmp_path)
     options = backtesting.BacktestOptions("reference_rsi", str(candles), overrides, cash=Decimal(100_000))
     out = tmp_path / "report.html"
-    backtesting.write_report(backtesting.run_backtest(settings, options), out)
+    backtest_answers.write_report(backtesting.run_backtest(settings, options), out)
     return out.read_text()
 
 
@@ -93,7 +93,7 @@ def test_text_from_a_file_is_shown_as_text(candles: Path, tmp_path: Path) -> Non
     settings = load_settings({}, {}, tmp_path)
     options = backtesting.BacktestOptions(str(strategy), str(candles), cash=Decimal(100_000))
     out = tmp_path / "report.html"
-    backtesting.write_report(backtesting.run_backtest(settings, options), out)
+    backtest_answers.write_report(backtesting.run_backtest(settings, options), out)
     assert "<script>alert" not in out.read_text()
     assert "&lt;script&gt;alert" in out.read_text()
 
@@ -101,6 +101,6 @@ def test_text_from_a_file_is_shown_as_text(candles: Path, tmp_path: Path) -> Non
 def test_a_profit_factor_without_a_loss_is_infinite(candles: Path, tmp_path: Path) -> None:
     settings = load_settings({}, {}, tmp_path)
     options = backtesting.BacktestOptions("reference_rsi", str(candles), cash=Decimal(100_000))
-    found = backtesting.as_object(backtesting.run_backtest(settings, options), with_trades=False)
+    found = backtest_answers.as_object(backtesting.run_backtest(settings, options), with_trades=False)
     cards = page._cards({**found, "profit_factor": "inf"}, "USDT")
     assert {"name": "Profit factor", "value": "inf", "tone": ""} in cards
