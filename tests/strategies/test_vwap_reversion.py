@@ -117,6 +117,18 @@ def test_nothing_is_said_while_the_bands_of_a_session_are_young() -> None:
     assert np.flatnonzero(late)[0] == 200 + TURN, "the candle of minute 199 closes when 200 are over"
 
 
+def test_the_first_candle_of_a_session_has_no_bands_to_be_beyond() -> None:
+    """An hour is longer than the time that bands are left alone: its close lies beyond a band without a width."""
+    candles = invented(11, 24 * 60, "1h")
+    strategy = make(VwapReversion, timeframe="1h", warmup_minutes=0)
+    said = say(strategy, candles)
+    bare = (said.readings["upper band"] - said.readings["VWAP (candles)"]) < 1e-9
+    beyond = (candles.close < said.readings["lower band"]) | (candles.close > said.readings["upper band"])
+    assert (bare & beyond & (said.readings["range"] == 1)).any()
+    assert not said.side[bare].any()
+    assert (said.side != 0).any() and not np.isnan(said.confidence[said.side != 0]).any()
+
+
 def test_a_session_whose_beginning_is_not_there_has_no_average() -> None:
     candles = dips()
     began = 600

@@ -18,6 +18,7 @@ from promethean.strategies.parameters import Parameters
 from promethean.strategies.regime import RANGE_WINDOW, is_range
 
 HOUR_NS = 3600 * NS_PER_S
+SLACK = 1e-12  # share of the price: what rounding leaves of a width that is none
 AT_THE_BAND = 0.8  # confidence
 VWAP, UPPER, LOWER, IN_RANGE = "VWAP (candles)", "upper band", "lower band", "range"
 
@@ -63,11 +64,13 @@ class VwapReversion:
         close, opened = frame.candles.close, frame.candles.open
         before = np.concatenate(([np.nan], close[:-1]))
         ranges = is_range(frame, self.timeframe)
-        ready = ranges & (frame.close_time_ns - frame.candles.open_time_ns // DAY_NS * DAY_NS > self.warmup_ns)
+        width = np.where(upper - vwap > SLACK * vwap, upper - vwap, np.nan)  # none after the first candle of a session
+        since_ns = frame.close_time_ns - frame.candles.open_time_ns // DAY_NS * DAY_NS
+        ready = ranges & ~np.isnan(width) & (since_ns > self.warmup_ns)
         buys = ready & (close < lower) & (close > opened) & (close > before)
         sells = ready & (close > upper) & (close < opened) & (close < before)
         side = buys.astype(np.int8) - (sells & self._can_short).astype(np.int8)
-        beyond = np.abs(close - vwap) / np.where(upper > vwap, upper - vwap, np.nan)  # 1 at the band
+        beyond = np.abs(close - vwap) / width  # 1 at the band
         confidence: FloatArray = np.round(np.minimum(1.0, AT_THE_BAND * beyond), 6).astype(np.float64)
         return Said(
             side,
