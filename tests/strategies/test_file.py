@@ -116,7 +116,7 @@ def test_parameters_are_numbers_and_switches() -> None:
 TIERS = "exits.take_profit_levels"
 MISTAKES: list[tuple[dict[str, Any], str, str]] = [
     # what is changed, where it is, what is said
-    ({"strategy.class": "rsi_revresion"}, "strategy.class", "did you mean 'rsi_reversion'?"),
+    ({"strategy.class": "rsi_revresion"}, "strategy.class", "did you mean 'rsi_reversion'"),
     ({"strategy.class": REMOVE}, "strategy.class", "is missing"),
     ({"strategy.class": 5}, "strategy.class", "is 5; write text"),
     ({"strategy.id": ""}, "strategy.id", "is ''; write text"),
