@@ -68,6 +68,19 @@ def test_a_strategy_that_reads_a_finer_timeframe_than_the_file_is_refused(
         run_backtest(settings, options(shared / FIVE_MINUTES, str(strategy)))
 
 
+def test_what_no_live_feed_could_keep_is_backtested(settings: Settings, tmp_path: Path, short: Path) -> None:
+    strategy = tmp_path / "long.yaml"
+    strategy.write_text(
+        "strategy: {id: long}\n"
+        "market: {exchange: binance, symbol: BTC/USDT, primary_timeframe: 1m}\n"
+        "indicators: [{name: rsi, timeframes: [1h]}, {name: supertrend}]\n"
+        "entry: {side: buy, conditions: [RSI_1h < 101 OR SUPERTREND < 0 OR PRICE > 0]}\n"
+        "risk: {position_size_pct: 50, stop_loss_pct: 1}\n"
+        "execution: {order_type: market}\n"
+    )
+    assert run_backtest(settings, options(short, str(strategy))).metrics.trades > 0
+
+
 # -- holes ------------------------------------------------------------------------------------------------------------
 
 

@@ -173,12 +173,15 @@ def run(bench: Bench) -> Backtest:
 
 def desk_of(bench: Bench, recorded: CandleSeries | None) -> Desk:
     """The desk of a backtest.  recorded: the candles that the strategy is prepared on; None: it is not asked."""
+    from promethean.domain.candles import CandleSeries
     from promethean.domain.ids import ShortNames
     from promethean.exchanges.paper.venue import PaperVenue
 
     record = account_limits(bench.settings)
+    # Not asked is not live: a recording of no candles has none of the bounds of a live feed.
+    prepared = CandleSeries(1) if recorded is None else recorded
     desk = make_desk(
-        bench.settings, bench.file, bench.instrument, bench.timeframe, record, PaperVenue.capabilities, recorded
+        bench.settings, bench.file, bench.instrument, bench.timeframe, record, PaperVenue.capabilities, prepared
     )
     if bench.limits == RESEARCH:
         desk = research_desk(desk, bench.file)
