@@ -82,6 +82,17 @@ def account_limits(settings: Settings) -> dict[str, Decimal]:
 def make_strategy(file: StrategyFile, instrument: Instrument, timeframe: str) -> Strategy | ArrayStrategy:
     """The strategy that a file describes, at one market.  Raises ConfigError for parameters it refuses."""
     from promethean.strategies.arrays import ArrayStrategy
+    from promethean.strategies.schedule import Scheduled
+
+    made = _unscheduled(file, instrument, timeframe)
+    if file.schedule is None:
+        return made
+    assert isinstance(made, ArrayStrategy), "a file with a schedule and another strategy is refused when it is read"
+    return Scheduled(made, file.schedule)
+
+
+def _unscheduled(file: StrategyFile, instrument: Instrument, timeframe: str) -> Strategy | ArrayStrategy:
+    from promethean.strategies.arrays import ArrayStrategy
     from promethean.strategies.atr_stop import WithAtrStop
     from promethean.strategies.catalogue import STRATEGIES
     from promethean.strategies.conditional import ConditionStrategy
@@ -127,10 +138,12 @@ def _refuse_unbounded(strategy: ArrayStrategy) -> None:
     """Live candles are judged from a trailing window: what no such window decides is refused, not approximated."""
     from promethean.domain.candles import KEPT
     from promethean.strategies.conditional import ConditionStrategy
+    from promethean.strategies.schedule import Scheduled
 
-    if isinstance(strategy, ConditionStrategy) and strategy.unbounded:
+    asked = strategy.strategy if isinstance(strategy, Scheduled) else strategy
+    if isinstance(asked, ConditionStrategy) and asked.unbounded:
         raise ConfigError(
-            f"strategy {strategy.id} reads {', '.join(strategy.unbounded)}, which depends on all candles there ever "
+            f"strategy {strategy.id} reads {', '.join(asked.unbounded)}, which depends on all candles there ever "
             "were; it can be backtested, and runs on a recorded feed, but not yet on a live one"
         )
     if strategy.window > KEPT:

@@ -10,12 +10,11 @@ from msgspec import Struct
 
 from promethean.domain.candles import FloatArray, IntArray
 from promethean.domain.instants import DAY_NS, to_datetime
+from promethean.domain.sessions import sessions_at
 from promethean.evaluation.ledger import Part
 from promethean.evaluation.metrics import daily_equity
 
-HOUR_NS = DAY_NS // 24
-SESSIONS = (("Asia", 0, 8), ("Europe", 7, 16), ("US", 13, 22))
-"""Name, first hour and end of each trading session, UTC (SPEC 7.9); they overlap."""
+_SHOWN = {"asia": "Asia", "europe": "Europe", "us": "US"}  # sessions, as people read them
 
 
 class Group(Struct, frozen=True):
@@ -72,8 +71,7 @@ def by_session(parts: Sequence[Part]) -> list[Group]:
     """By the session of their entry; sessions overlap, and a part counts in each that it belongs to."""
 
     def sessions(part: Part) -> tuple[str, ...]:
-        hour = part.opened_at_ns % DAY_NS // HOUR_NS
-        return tuple(name for name, first, end in SESSIONS if first <= hour < end) or ("between sessions",)
+        return tuple(_SHOWN[name] for name in sessions_at(part.opened_at_ns)) or ("between sessions",)
 
     return _grouped(parts, sessions)
 

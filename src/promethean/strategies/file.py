@@ -20,11 +20,13 @@ from promethean.domain.money import plain
 from promethean.domain.orders import OrderType, Protection, Tier
 from promethean.domain.sizing import Sizing
 from promethean.domain.yaml_text import load_yaml
-from promethean.strategies.catalogue import STRATEGIES
+from promethean.strategies.arrays import ArrayStrategy
+from promethean.strategies.catalogue import STRATEGIES, Strategy
 from promethean.strategies.conditional import Conditions, ConditionStrategy
 from promethean.strategies.conditional_file import read_conditions
 from promethean.strategies.exits_section import Exits, read_exits
 from promethean.strategies.frame import Frame
+from promethean.strategies.schedule import Schedule, Scheduled, read_schedule
 from promethean.strategies.sections import Section
 
 T = TypeVar("T")
@@ -33,9 +35,12 @@ _FILTER_KEYS = ("price_increment", "quantity_increment", "notional_min")
 _LIMIT_KEYS = ("max_daily_trades", "max_daily_loss_pct", "cooldown_bars")
 _RISK_EXITS = ("stop_loss_pct", "take_profit_pct")
 _SIZE_KEYS = ("position_size_pct", "position_size_quote", "max_position_size")
-_CLASS_SECTIONS = ("strategy", "market", "parameters", "technical", "exits", "risk_management", "execution")
-_CONDITION_SECTIONS = ("strategy", "market", "parameters", "indicators", "entry", "exit", "risk", "exits", "execution")
-_LATER_SECTIONS = ("ml", "orderbook", "schedule")
+_CLASS_SECTIONS = ("strategy", "market", "parameters", "technical", "exits", "risk_management", "execution", "schedule")
+_CONDITION_SECTIONS = (
+    "strategy", "market", "parameters", "indicators", "entry", "exit", "risk", "exits", "execution", "schedule",
+)  # fmt: skip
+_LATER_SECTIONS = ("ml", "orderbook")
+>>>>>>> d8dbe67 (strategies: a schedule, outside of which nothing is opened)
 _UNLIMITED = "unlimited"
 
 
@@ -65,7 +70,7 @@ class StrategyFile:
     aggregation, threshold, order_type, slippage_tolerance: None where the file leaves it to the settings.
     class_name: of a class-based file; conditions: of a condition-driven one.  Exactly one of them is there.
     limits: what the file tightens, by limit code.  parameters: of the class or the conditions, sizes taken out.
-    simulation: what the file says about the simulated venue.
+    simulation: what the file says about the simulated venue.  schedule: when it may enter; None: at any time.
     content: the file as JSON values, numbers with a point as text.
     config_hash: SHA-256 of the file's content, independent of layout and comments.
     """
@@ -91,6 +96,7 @@ class StrategyFile:
     simulation: Simulation
     content: Mapping[str, Any]
     config_hash: str
+    schedule: Schedule | None = None
 
 
 def parse_strategy(text: str, name: str, overrides: Mapping[str, str] = MappingProxyType({})) -> StrategyFile:
@@ -152,7 +158,7 @@ def _read_class_based(sections: Section, content: Mapping[str, Any], config_hash
     order_type, slippage, simulation = _execution(sections.section("execution", optional=True), market)
     limits, cooldown = _limits(sections.section("risk_management", optional=True))
     _technical(sections.section("technical", optional=True))
-    sections.within(  # the class knows its parameters: a mistake in them is found now, with the file's name
+    made = sections.within(  # the class knows its parameters: a mistake in them is found now, with the file's name
         "",
         lambda: STRATEGIES.get(class_name)(
             id=StrategyId(identity),
@@ -162,6 +168,7 @@ def _read_class_based(sections: Section, content: Mapping[str, Any], config_hash
             can_short=market_type is MarketType.FUTURES,
         ),
     )
+    schedule = _schedule(sections, made)
     return StrategyFile(
         id=identity,
         name=head.text("name", default=identity),
@@ -184,6 +191,7 @@ def _read_class_based(sections: Section, content: Mapping[str, Any], config_hash
         simulation=simulation,
         content=content,
         config_hash=config_hash,
+        schedule=schedule,
     )
 
 
@@ -199,7 +207,7 @@ def _read_conditional(sections: Section, content: Mapping[str, Any], config_hash
     order_type, slippage, simulation = _execution(sections.section("execution", optional=True), market)
     limits, cooldown = _limits(risk, (*_SIZE_KEYS, *_RISK_EXITS))
     conditions = read_conditions(sections, timeframe, market_type)
-    sections.within(  # a mistake in a condition is found now, with the file's name
+    made = sections.within(  # a mistake in a condition is found now, with the file's name
         "",
         lambda: ConditionStrategy(
             conditions,
@@ -207,8 +215,10 @@ def _read_conditional(sections: Section, content: Mapping[str, Any], config_hash
             instrument=instrument_id(exchange, base, quote, market_type),
             timeframe=timeframe,
             parameters=values,
-        ).say(Frame(CandleSeries(1), timeframe)),  # indicators refuse their parameters even over no candles at all
+        ),
     )
+    # Indicators refuse their parameters even over no candles at all.
+    sections.within("", lambda: made.say(Frame(CandleSeries(1), timeframe)))
     return StrategyFile(
         id=identity,
         name=head.text("name", default=identity),
@@ -231,10 +241,23 @@ def _read_conditional(sections: Section, content: Mapping[str, Any], config_hash
         simulation=simulation,
         content=content,
         config_hash=config_hash,
+        schedule=_schedule(sections, made),
     )
 
 
-def _exits(sections: Section, risk: Section) -> Exits:
+def _schedule(sections: Section, strategy: Strategy | ArrayStrategy) -> Schedule | None:
+    """When the strategy may enter, found to fit it."""
+    schedule = read_schedule(sections)
+    if schedule is None:
+        return None
+    if not isinstance(strategy, ArrayStrategy):
+        raise sections.error("schedule", "is not available for a strategy with a state of its own; remove it")
+    sections.within("schedule", lambda: Scheduled(strategy, schedule))
+    return schedule
+
+
+def _exits(sections: Section, risk: Section) -> Protection:
+>>>>>>> d8dbe67 (strategies: a schedule, outside of which nothing is opened)
     """Stop and target from `risk`, or all exits from `exits`."""
     if "exits" in sections.values:
         for key in _RISK_EXITS:
