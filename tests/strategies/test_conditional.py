@@ -355,3 +355,19 @@ def test_a_parameter_does_not_have_the_name_of_a_regime() -> None:
 def test_an_indicator_does_not_take_a_name_of_the_language(alias: str) -> None:
     with pytest.raises(ConfigError, match=f"{alias} is a name of its own in conditions"):
         buying("PRICE > 1", uses=(Use("rsi", alias, {}, ()),))
+
+
+# -- set-ups ----------------------------------------------------------------------------------------------------------
+
+
+def test_the_parts_of_an_or_are_set_ups_of_their_own() -> None:
+    strategy = made(
+        (Entry(Side.BUY, "ANY", ("PRICE > 10", "PRICE < 5")), Entry(Side.SELL, "ALL", ("PRICE > 6", "PRICE < 9"))),
+        uses=(), parameters={},
+    )  # fmt: skip
+    found = {setup.name: setup.holds.tolist() for setup in strategy.setups(of_closes(4, 7, 11))}
+    assert found == {
+        "long: PRICE > 10": [False, False, True],
+        "long: PRICE < 5": [True, False, False],
+        "short: PRICE > 6 AND PRICE < 9": [False, True, False],
+    }

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from promethean.app.backtesting import BacktestReport, run
+from promethean.app.details import details
 from promethean.domain.errors import ConfigError
 from promethean.domain.instruments import MarketType
 from promethean.domain.money import plain
@@ -62,6 +63,7 @@ def as_object(report: BacktestReport, *, with_trades: bool) -> dict[str, Any]:
         "buy_and_hold_pct": 100 * (float(bench.candles.close[-1]) / float(bench.candles.open[0]) - 1),
         "fees": result.books.fees,
         "funding": None,  # nothing books it yet, and what nobody measures is not zero
+        **details(report),
     }
     if with_trades:
         answer["trade_list"] = [trade_row(part) for part in result.books.parts]
@@ -121,7 +123,6 @@ def _made_of(report: BacktestReport) -> list[tuple[str, str]]:
         ("Slippage", f"{terms.slippage_bps} basis points for an order as large as its candle's volume"),
         ("Latency", f"{terms.latency_ms} ms"),
         ("Market", f"tick {plain(bench.instrument.price_increment)}, lot {plain(bench.instrument.quantity_increment)}"),
-        ("Coverage", f"{100 * bench.coverage:.2f} % of the candles between the first and the last"),
         ("Run", way if report.result.stepped is None else f"step by step: {report.result.stepped}"),
     ]
 

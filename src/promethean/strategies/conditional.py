@@ -21,8 +21,9 @@ from promethean.strategies.arrays import FlagArray, Said
 from promethean.strategies.conditions.evaluate import Met, met
 from promethean.strategies.conditions.parser import combine
 from promethean.strategies.conditions.scope import Scope
-from promethean.strategies.conditions.tree import Comparison, Condition, Cross, format, reads
+from promethean.strategies.conditions.tree import Comparison, Condition, Cross, Some, format, reads
 from promethean.strategies.frame import Frame
+from promethean.strategies.setups import Setup
 
 HOUR_NS = DAY_NS // 24
 COLUMNS = {"PRICE": "close", "OPEN": "open", "HIGH": "high", "LOW": "low", "VOLUME": "volume"}
@@ -138,6 +139,14 @@ class ConditionStrategy:
             unknown += found.unknown
         readings = {name: self._values(name, frame) for name in self._read}
         return Said(side, leave, np.broadcast_to(np.float64(1.0), length), readings, unknown)
+
+    def setups(self, frame: Frame) -> list[Setup]:
+        """Its entries by condition: the parts of an OR are set-ups of their own."""
+        return [
+            Setup(Setup.title(side, format(one)), side, self._met(one, frame).met)
+            for side, condition in self._entries
+            for one in (condition.conditions if isinstance(condition, Some) else (condition,))
+        ]
 
     def reason(self, said: Said, at: int) -> str:
         """The condition that holds, with the values it read."""
