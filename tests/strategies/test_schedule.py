@@ -85,6 +85,12 @@ def test_outside_an_opposite_entry_closes_and_opens_nothing(side: int, leave: in
     assert (said.side.tolist(), said.leave.tolist()) == ([0], [expected])
 
 
+def test_outside_an_entry_that_would_not_close_the_opposite_says_nothing() -> None:
+    scheduled = Scheduled(Script([1, -1, 1], [0, CLOSES_SHORT, 0]), US, closes_opposite=False)
+    said = scheduled.say(hours(3))
+    assert (said.side.tolist(), said.leave.tolist()) == ([0, 0, 0], [0, CLOSES_SHORT, 0])
+
+
 def test_everything_else_is_what_the_strategy_says() -> None:
     script = Script([1, 0], [0, 1])
     scheduled = Scheduled(script, US)

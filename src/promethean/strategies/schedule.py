@@ -50,13 +50,16 @@ class Heard(Said, frozen=True, kw_only=True):
 class Scheduled:
     """A strategy whose entries are made inside a schedule alone, judged at the close of the candle that says them.
 
-    Exits are made always.  Outside, a BUY still closes a short and a SELL a long, where an opposite entry would.
+    Exits are made always.
+
+    closes_opposite: an opposite entry closes what is held, so outside a BUY still closes a short and a SELL a long;
+                     else an entry outside says nothing.
 
     Raises ConfigError where no candle of the timeframe ever closes inside.
     """
 
-    def __init__(self, strategy: ArrayStrategy, schedule: Schedule) -> None:
-        self.strategy, self.schedule = strategy, schedule
+    def __init__(self, strategy: ArrayStrategy, schedule: Schedule, *, closes_opposite: bool = True) -> None:
+        self.strategy, self.schedule, self.closes_opposite = strategy, schedule, closes_opposite
         self.id, self.instrument, self.timeframe = strategy.id, strategy.instrument, strategy.timeframe
         self.window = strategy.window
         length_ns = timeframe_ns(self.timeframe)
@@ -70,11 +73,13 @@ class Scheduled:
         """What the strategy says, without the entries that would come outside."""
         heard = self.strategy.say(frame)
         outside = self._outside(frame)
-        closes = np.where(heard.side > 0, np.int8(CLOSES_SHORT), np.int8(CLOSES_LONG))
-        both = (heard.leave != 0) & (heard.leave != closes)
-        turned: FlagArray = np.where(both, np.int8(CLOSES_ALL), closes).astype(np.int8)
-        leave: FlagArray = np.where(outside & (heard.side != 0), turned, heard.leave).astype(np.int8)
         side: FlagArray = np.where(outside, np.int8(0), heard.side).astype(np.int8)
+        leave = heard.leave
+        if self.closes_opposite:
+            closes = np.where(heard.side > 0, np.int8(CLOSES_SHORT), np.int8(CLOSES_LONG))
+            both = (heard.leave != 0) & (heard.leave != closes)
+            turned = np.where(both, np.int8(CLOSES_ALL), closes)
+            leave = np.where(outside & (heard.side != 0), turned, heard.leave).astype(np.int8)
         return Heard(**(asdict(heard) | {"side": side, "leave": leave}), heard=heard)
 
     def reason(self, said: Said, at: int) -> str:
