@@ -93,6 +93,12 @@ def test_a_backtest_shows_where_its_result_comes_from() -> None:
     assert "By regime at the entry" not in text(NONE)
 
 
+def test_less_than_thirty_days_are_marked_beside_every_figure_of_a_year() -> None:
+    page = text({**NORMAL, "reliable": False})
+    for name in ("Sharpe", "Sortino", "Calmar"):
+        assert ", unreliable: less than 30 days" in row(page, name)
+
+
 def test_a_drawdown_that_was_made_good_says_when() -> None:
     assert row(text({**NORMAL, "drawdown_recovered": "2025-02-01"}), "Drawdown").endswith("made good 2025-02-01")
 

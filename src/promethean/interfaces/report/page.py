@@ -143,6 +143,7 @@ def _figures(found: Mapping[str, Any], quote: str) -> list[tuple[str, str]]:
         return "unknown" if value is None else f"{value:+.2f} %"
 
     hold, costs = found["average_hold_minutes"], found["cost_share_pct"]
+    doubt = "" if found["reliable"] else ", unreliable"
     return [
         ("Expected of a trade", money("expected_value")),
         ("Average win, average loss", f"{money('average_win')}, {money('average_loss')}"),
@@ -152,7 +153,7 @@ def _figures(found: Mapping[str, Any], quote: str) -> list[tuple[str, str]]:
         ("Went against a trade: average, worst (MAE)", f"{share('mae_pct')}, {share('mae_worst_pct')}"),
         ("Went with a trade: average, best (MFE)", f"{share('mfe_pct')}, {share('mfe_best_pct')}"),
         ("Largest drawdown", f"{money('max_drawdown')}{_drawdown_days(found)}"),
-        ("Calmar: return a year over the largest drawdown", _ratio(found["calmar"])),
+        ("Calmar: return a year over the largest drawdown", _ratio(found["calmar"]) + doubt),
         ("Turnover: entries over the cash at the start", f"{found['turnover']:.1f}"),
         ("Fees, of what the gaining trades gained before them", "unknown" if costs is None else f"{costs:.1f} %"),
     ]

@@ -28,7 +28,7 @@ def page(found: Mapping[str, Any], quote: str) -> RenderableType:
         "Drawdown": f"{found['max_drawdown_pct']:.2f} %{_drawdown_days(found)}",
         "Sharpe": _ratio(found, "sharpe"),
         "Sortino": _ratio(found, "sortino"),
-        "Calmar": _number(found["calmar"]),
+        "Calmar": _number(found["calmar"]) + ("" if found["calmar"] is None else _doubt(found)),
         "Profit factor": _number(found["profit_factor"]),
         **_of_trades(found, quote),
         "Fees": f"{money(Decimal(found['fees']))} {quote}",
@@ -152,8 +152,11 @@ def _trades(found: Mapping[str, Any]) -> str:
 def _ratio(found: Mapping[str, Any], name: str) -> str:
     if found[name] is None:
         return "unknown"
-    doubt = "" if found["reliable"] else ", unreliable: less than 30 days"
-    return f"{found[name]:.2f} a year ({found[f'{name}_raw']:.3f} a day{doubt})"
+    return f"{found[name]:.2f} a year ({found[f'{name}_raw']:.3f} a day{_doubt(found)})"
+
+
+def _doubt(found: Mapping[str, Any]) -> str:
+    return "" if found["reliable"] else ", unreliable: less than 30 days"
 
 
 def _number(value: float | str | None) -> str:
