@@ -11,8 +11,8 @@ import yaml
 from tests.strategies.promises import BTC, REAL, make
 from tests.strategies.recorded import cut, read
 
-from promethean.app import backtesting
-from promethean.app.backtesting import BacktestOptions, as_object, run_backtest
+from promethean.app.backtest_answers import as_object, write_report
+from promethean.app.backtesting import BacktestOptions, run_backtest
 from promethean.app.register import register_everything
 from promethean.config.layers import load_settings
 from promethean.config.tree import Settings
@@ -93,7 +93,7 @@ def test_a_backtest_of_real_candles_with_and_without_a_page(
     )
     report = run_backtest(settings, asked)
     page = copies / "page.html"
-    backtesting.write_report(report, page)
+    write_report(report, page)
     assert page.read_text().startswith("<!doctype html>")
     found = as_object(report, with_trades=True)
     assert found["candles"] == 14 * 1440

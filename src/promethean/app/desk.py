@@ -88,8 +88,8 @@ def make_strategy(file: StrategyFile, instrument: Instrument, timeframe: str) ->
     if file.schedule is None:
         return made
     assert isinstance(made, ArrayStrategy), "a file with a schedule and another strategy is refused when it is read"
-    opposite = file.content.get("exits", {}).get("on_opposite", "close")
-    return Scheduled(made, file.schedule, closes_opposite=opposite != "keep_and_tighten")
+    closes = file.exits.on_opposite in ("close", "flip")
+    return Scheduled(made, file.schedule, closes_opposite=closes)
 
 
 def _unscheduled(file: StrategyFile, instrument: Instrument, timeframe: str) -> Strategy | ArrayStrategy:

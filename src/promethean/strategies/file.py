@@ -40,7 +40,6 @@ _CONDITION_SECTIONS = (
     "strategy", "market", "parameters", "indicators", "entry", "exit", "risk", "exits", "execution", "schedule",
 )  # fmt: skip
 _LATER_SECTIONS = ("ml", "orderbook")
->>>>>>> d8dbe67 (strategies: a schedule, outside of which nothing is opened)
 _UNLIMITED = "unlimited"
 
 
@@ -256,8 +255,7 @@ def _schedule(sections: Section, strategy: Strategy | ArrayStrategy) -> Schedule
     return schedule
 
 
-def _exits(sections: Section, risk: Section) -> Protection:
->>>>>>> d8dbe67 (strategies: a schedule, outside of which nothing is opened)
+def _exits(sections: Section, risk: Section) -> Exits:
     """Stop and target from `risk`, or all exits from `exits`."""
     if "exits" in sections.values:
         for key in _RISK_EXITS:
