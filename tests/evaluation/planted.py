@@ -78,6 +78,16 @@ class Forgives(Planted):
         return Said(np.where(falls, 0, honest.side).astype(np.int8), honest.leave, honest.confidence, {})
 
 
+class UnclosedHour(Planted):
+    """Reads the close of the hour that a candle lies in, which is known when the hour ends."""
+
+    def say(self, frame: Frame) -> Said:
+        close, hours = frame.candles.close, frame.candles.open_time_ns // (60 * MINUTE_NS)
+        last = np.searchsorted(hours, hours, side="right") - 1
+        rises = close[last] > 1.0005 * close
+        return Said(rises.astype(np.int8), (~rises).astype(np.int8), np.ones(len(close)), {})
+
+
 class Scaled(Planted):
     """Measures every candle against the mean close of all."""
 
@@ -142,7 +152,14 @@ class Demanding(Planted):
         return trailing_mean(close, 20)
 
 
-AHEAD = {"centred": Centred, "next": NextCandle, "forgives": Forgives, "scaled": Scaled, "stop": FutureStop}
+AHEAD = {
+    "centred": Centred,
+    "next": NextCandle,
+    "forgives": Forgives,
+    "hour": UnclosedHour,
+    "scaled": Scaled,
+    "stop": FutureStop,
+}
 SHORT = {"window": ShortWindow, "smoothed": Smoothed}
 
 

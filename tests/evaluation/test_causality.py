@@ -88,7 +88,13 @@ def test_a_strategy_that_cannot_answer_over_its_window_fails_with_the_reason() -
     found = check(Demanding)
     told = found.look_ahead or found.warm_up
     assert told is not None
-    assert told.found == "no answer (IndexError: 25 candles are needed)"
+    assert (told.found, told.answered) == ("no answer (IndexError: 25 candles are needed)", False)
+
+
+def test_a_strategy_that_cannot_answer_over_few_candles_is_told_from_one_that_looks_ahead() -> None:
+    found = check(Demanding, walk(60))
+    assert found.look_ahead is not None and not found.look_ahead.answered
+    assert "it has to answer, if only with nothing, over any number of candles" in judge_look_ahead(found, 60).sentence
 
 
 def test_an_answer_of_another_length_is_a_finding() -> None:

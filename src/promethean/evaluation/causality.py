@@ -19,7 +19,7 @@ from promethean.strategies.arrays import CLOSES_LONG, CLOSES_SHORT, ArrayStrateg
 from promethean.strategies.frame import Frame
 
 HISTORIES_MIN, HISTORIES_MAX, WINDOWS_MAX = 24, 200, 1_000
-CANDLES_MAX = 20_000_000  # read in all by either kind of run, so that a year of minutes takes seconds
+CANDLES_MAX = 60_000_000  # read in all by either kind of run, so that a year of minutes takes seconds
 PRICE_NOISE, READING_NOISE = 1e-9, 1e-6
 """What float sums leave over another length: of a price, relative; of a reading, relative to its usual size."""
 CONFIDENCE_NOISE = 2e-6  # a confidence may be rounded to six places, which noise tips over
@@ -34,6 +34,7 @@ class Difference(Struct, frozen=True):
     expected: what is said there over the longer history.
     found:    what is said there over the shorter one.
     candles:  how many the shorter one has.
+    answered: whether there was an answer over the shorter one at all.
     """
 
     at: int
@@ -41,6 +42,7 @@ class Difference(Struct, frozen=True):
     expected: str
     found: str
     candles: int
+    answered: bool = True
 
 
 class Causality(Struct, frozen=True):
@@ -109,7 +111,7 @@ class _Asking:
         length = place + 1
         said, problem = self._say(place, length)
         if said is None:
-            self._looks_ahead(place, length, problem)
+            self._looks_ahead(place, length, problem, answered=False)
             return None
         whole = _cut(self.said, 0, length)
         differing = np.flatnonzero(_unlike(whole, said, self.sizes))
@@ -131,7 +133,7 @@ class _Asking:
             return
         expected = _words(before, place, said, -1, self.sizes)
         found = problem if said is None else _words(said, -1, before, place, self.sizes)
-        self.warm_up = Difference(place, self._known_at(place), expected, found, self.window)
+        self.warm_up = Difference(place, self._known_at(place), expected, found, self.window, said is not None)
 
     def _say(self, place: int, length: int) -> tuple[Said | None, str]:
         """The answer over the last `length` candles that end with a place; without one, why."""
@@ -146,10 +148,10 @@ class _Asking:
             return None, f"{len(said.side):,} answers to {len(part):,} candles"
         return said, ""
 
-    def _looks_ahead(self, place: int, length: int, found: str) -> None:
+    def _looks_ahead(self, place: int, length: int, found: str, *, answered: bool = True) -> None:
         if self.look_ahead is None or place < self.look_ahead.at:
             expected = _words(self.said, place, None, -1, self.sizes)
-            self.look_ahead = Difference(place, self._known_at(place), expected, found, length)
+            self.look_ahead = Difference(place, self._known_at(place), expected, found, length, answered)
 
     def _differs(self, longer: Said, shorter: Said, place: int) -> bool:
         last = len(shorter.side) - 1

@@ -62,9 +62,10 @@ def judge_look_ahead(found: Causality, candles: int) -> Judgement:
     if differs is None:
         sentence = f"{found.histories:,} truncated histories gave the same answers as all {candles:,} candles"
         return Judgement(name, Verdict.PASSED, sentence)
+    why = "it looks ahead" if differs.answered else "it has to answer, if only with nothing, over any number of candles"
     sentence = (
         f"at candle {differs.at + 1:,}, which closed {format_instant(differs.known_at_ns)}, it says {differs.expected} "
-        f"over all {candles:,} candles, but {differs.found} over the first {differs.candles:,}: it looks ahead"
+        f"over all {candles:,} candles, but {differs.found} over the first {differs.candles:,}: {why}"
     )
     return Judgement(name, Verdict.FAILED, sentence)
 
@@ -138,10 +139,12 @@ def judge_deflated(found: Deflated | None, days: int) -> Judgement:
         return Judgement(name, Verdict.NOT_JUDGED, f"{days} days of returns; {SAMPLE} {DAYS_MIN}")
     if found is None or found.probability is None:
         return Judgement(name, Verdict.NOT_JUDGED, "daily equity never changed, or fell to zero")
-    forms = "1 form tried" if found.trials == 1 else f"{found.trials:,} forms tried"
+    above = "zero"
+    if found.trials > 1:
+        above = f"{found.expected_maximum:.3f}, what luck gives the best of {found.trials:,} forms"
     sentence = (
-        f"{100 * found.probability:.1f} % sure that the Sharpe ratio of {found.sharpe:.3f} a day is above "
-        f"{found.expected_maximum:.3f}, which luck gives the best of {forms}"
+        f"a Sharpe ratio of {found.sharpe:.3f} a day: the true one is above {above}, with a probability of "
+        f"{100 * found.probability:.1f} %"
     )
     return Judgement(name, Verdict.PASSED if found.probability >= SHARPE_LEAST else Verdict.FAILED, sentence)
 
