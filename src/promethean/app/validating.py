@@ -263,6 +263,7 @@ def validation_object(report: ValidationReport) -> dict[str, Any]:
         "coverage_pct": 100 * bench.coverage,
         "remarks": list(report.remarks),
         "seed": bench.settings.app.seed,
+        "refusals": report.result.refusals,
         "trades": metrics.trades,
         "start_equity": bench.cash,
         "final_equity": report.result.books.cash,

@@ -40,6 +40,9 @@ def page(found: Mapping[str, Any], quote: str) -> RenderableType:
     if found["significance"] is not None or found["deflated_sharpe"] is not None:
         lines += [Text(), pairs(_luck(found, quote))]
     lines += [Text(f"Note: {remark}.", style="yellow") for remark in found["remarks"]]
+    if found["refusals"]:
+        words = f"An entry was refused {found['refusals']:,} times: by cash, filters, the stop's side or a cooldown."
+        lines.append(Text(words, style="dim" if found["trades"] else "yellow"))
     if not found["sound"]:
         lines.append(Text(UNSOUND, style="red"))
     lines.append(Text("Past prices promise nothing.", style="dim"))
