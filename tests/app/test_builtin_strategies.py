@@ -31,8 +31,6 @@ SPECIFIED: dict[str, dict[str, Any]] = {
     "vwap_reversion": {"stop_loss_pct": 1, "take_profit_levels": [(2, 100)], "trailing_stop_pct": 0.5},
     "smc_breakout": {"breakeven": True},
 }
-# Exits that strategy files may not have yet: the backtests here are of copies without them.
-LATER = ("trailing_stop_pct", "breakeven")
 
 
 @pytest.fixture
@@ -44,16 +42,6 @@ def content(name: str) -> dict[str, Any]:
     found = yaml.safe_load((FILES / f"{name}.yaml").read_text())
     assert isinstance(found, dict)
     return found
-
-
-@pytest.fixture
-def copies(tmp_path: Path) -> Path:
-    for name in NAMES:
-        written = content(name)
-        for key in LATER:
-            written["exits"].pop(key, None)
-        (tmp_path / f"{name}.yaml").write_text(yaml.safe_dump(written))
-    return tmp_path
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -68,9 +56,9 @@ def test_a_file_has_the_exits_of_the_specification_and_names_its_class(name: str
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_a_file_writes_the_defaults_of_its_class(name: str, copies: Path) -> None:
+def test_a_file_writes_the_defaults_of_its_class(name: str) -> None:
     register_everything()
-    file = parse_strategy((copies / f"{name}.yaml").read_text(), name)
+    file = parse_strategy((FILES / f"{name}.yaml").read_text(), name)
     values: tuple[dict[str, Any], ...] = (dict(file.parameters), {})
     given, default = (make(STRATEGIES.get(name), **each) for each in values)
     assert isinstance(given, ArrayStrategy) and isinstance(default, ArrayStrategy)
@@ -83,16 +71,16 @@ def test_a_file_writes_the_defaults_of_its_class(name: str, copies: Path) -> Non
 @pytest.mark.parametrize("market", REAL)
 @pytest.mark.parametrize("name", NAMES)
 def test_a_backtest_of_real_candles_with_and_without_a_page(
-    shared: Path, settings: Settings, copies: Path, name: str, market: str
+    shared: Path, settings: Settings, tmp_path: Path, name: str, market: str
 ) -> None:
     asked = BacktestOptions(
-        str(copies / f"{name}.yaml"),
+        str(FILES / f"{name}.yaml"),
         str(shared / REAL[market]),
         since=datetime(2025, 5, 20, tzinfo=UTC),
         until=datetime(2025, 6, 3, tzinfo=UTC),
     )
     report = run_backtest(settings, asked)
-    page = copies / "page.html"
+    page = tmp_path / "page.html"
     write_report(report, page)
     assert page.read_text().startswith("<!doctype html>")
     found = as_object(report, with_trades=True)
