@@ -13,7 +13,7 @@ from tests.indicators.order_flow.recorded import FEEDS, recorded
 from tests.indicators.order_flow.tapes import BOUGHT, MINUTE, NOW, SOLD, Levels, S, books, some_books, some_trades, tape
 
 from promethean.domain.market import Side
-from promethean.indicators.order_flow.spoofing import Spoofing, detect_spoofing
+from promethean.indicators.order_flow.spoofing import Spoofing, detect_spoofing, spoofing_sides
 from promethean.indicators.order_flow.tape import Books, Tape
 
 LEVEL = 99.5
@@ -232,3 +232,36 @@ def test_recorded_markets_have_the_events_of_a_plain_replay(name: str, shared: P
     events = [(event.at_ns, event.price, event.side.value, *event[3:]) for event in values.events]
     assert sorted(events) == plain(shown, trades)
     assert values.active
+
+
+# -- at many instants -------------------------------------------------------------------------------------------------
+
+
+def named(trades: Tape, shown: Books, now_ns: list[int], minutes: int) -> list[int]:
+    sides = (detect_spoofing(*trades, *shown, instant, minutes).side for instant in now_ns)
+    return [0 if side is None else side.sign for side in sides]
+
+
+@given(st.integers(0, 10**6), st.integers(0, 60), st.integers(0, 90), st.integers(1, 2))
+def test_at_many_instants_it_names_the_side_that_each_alone_does(
+    seed: int, count: int, snaps: int, minutes: int
+) -> None:
+    trades, shown = some_trades(seed, count, 240), some_books(seed + 1, snaps, 240)
+    instants = [NOW - 250 * S, NOW, *(int(at) + shift for at in shown.at_ns[::3] for shift in (0, 1)), NOW + 90 * S]
+    found = spoofing_sides(*trades, *shown, np.array(instants), minutes)
+    assert found.dtype == np.int8
+    assert found.tolist() == named(trades, shown, instants, minutes)
+
+
+@pytest.mark.parametrize("feed", FEEDS)
+def test_on_a_recorded_feed_it_names_the_side_that_each_alone_does(shared: Path, feed: str) -> None:
+    trades, shown = recorded(shared, feed)
+    instants = shown.at_ns[:: len(shown.at_ns) // 20]
+    assert spoofing_sides(*trades, *shown, instants).tolist() == named(trades, shown, instants.tolist(), 5)
+
+
+def test_at_no_instant_and_over_no_books_there_is_nothing() -> None:
+    assert spoofing_sides(*NOTHING, *shown_for(1.0, 3), np.empty(0, np.int64)).tolist() == []
+    assert spoofing_sides(*NOTHING, *books(), np.array([NOW])).tolist() == [0]
+    with pytest.raises(ValueError, match="at least 1 minute, not 0"):
+        spoofing_sides(*NOTHING, *books(), np.array([NOW]), 0)

@@ -6,11 +6,12 @@ from typing import NamedTuple
 
 import numpy as np
 
+from promethean.domain.books import SignArray
 from promethean.domain.candles import FloatArray, IntArray
 from promethean.domain.instants import NS_PER_MS, NS_PER_S
 from promethean.domain.market import Side
 from promethean.indicators.order_flow.bands import EXACTNESS
-from promethean.indicators.order_flow.tape import MINUTE_NS, Tape, books_of, check_minutes, tape_of
+from promethean.indicators.order_flow.tape import MINUTE_NS, Books, Tape, books_of, check_minutes, tape_of
 
 SIZE_MULTIPLE = 5.0  # of the median level
 NEAR_MID = 0.01  # of the mid price
@@ -83,10 +84,55 @@ def detect_spoofing(
     first = max(int(np.searchsorted(book_at_ns, start_ns - LIFE_NS)) - 1, 0)
     books = books.rows(slice(first, int(np.searchsorted(book_at_ns, now_ns, side="right"))))
 
+    events = [event for event in _vanished(tape, books) if event.at_ns > start_ns]
+    counts = {side: sum(event.side is side for event in events) for side in Side}
+    most = max(counts.values())
+    side_found = next((event.side for event in reversed(events) if counts[event.side] == most), None)
+    active = most >= EVENTS_MIN
+    return Spoofing(tuple(events), active, side_found if active else None)
+
+
+def spoofing_sides(
+    at_ns: IntArray,
+    price: FloatArray,
+    quantity: FloatArray,
+    aggressor: IntArray,
+    book_at_ns: IntArray,
+    bids: FloatArray,
+    asks: FloatArray,
+    now_ns: IntArray,
+    minutes: int = 5,
+) -> SignArray:
+    """The side that `detect_spoofing` names, at many instants at once.
+
+    now_ns:  int64, shape (m,), nanoseconds since the epoch.  The other arguments are those of `detect_spoofing`.
+    Returns: int8, shape (m,): +1 where the buying side spoofs, -1 where the selling one does, 0 where none does.
+    Raises:  ValueError as `detect_spoofing` does.
+    """
+    check_minutes(minutes)
+    events = _vanished(tape_of(at_ns, price, quantity, aggressor), books_of(book_at_ns, bids, asks))
+    gone = np.array([event.at_ns for event in events], np.int64)
+    signs = np.array([event.side.sign for event in events], np.int64)
+    bought, sold = (_ended(gone[signs == side.sign], now_ns, minutes * MINUTE_NS) for side in (Side.BUY, Side.SELL))
+    newest = np.append(signs, 0)[np.searchsorted(gone, now_ns, side="right") - 1]
+    side = np.where(bought == sold, newest, np.sign(bought - sold))
+    return np.where(np.maximum(bought, sold) >= EVENTS_MIN, side, 0).astype(np.int8)
+
+
+def _ended(gone: IntArray, now_ns: IntArray, length_ns: int) -> IntArray:
+    """How many of these instants lie in the window that ends at each `now_ns`."""
+    ended: IntArray = np.searchsorted(gone, now_ns, side="right") - np.searchsorted(
+        gone, now_ns - length_ns, side="right"
+    )
+    return ended
+
+
+def _vanished(tape: Tape, books: Books) -> list[SpoofingEvent]:
+    """Every event of these books, oldest first."""
     from promethean.indicators.order_flow import _kernels as kernels
 
-    if not len(books.at_ns) or not bids.shape[1] or not asks.shape[1]:
-        return Spoofing((), False, None)
+    if not len(books.at_ns) or not books.bids.shape[1] or not books.asks.shape[1]:
+        return []
     near = NEAR_MID * (1 + EXACTNESS)
     mids, medians = kernels.ordinary_sizes(books.bids, books.asks, near)
     events = []
@@ -97,16 +143,10 @@ def detect_spoofing(
         )
         for begin, end, level_price, size in zip(*(column.tolist() for column in lives), strict=True):
             gone_ns = int(books.at_ns[end])
-            if gone_ns <= start_ns or _traded(against, level_price, int(books.at_ns[begin - 1]), gone_ns):
-                continue
-            lifetime_ms = (gone_ns - int(books.at_ns[begin])) / NS_PER_MS
-            events.append(SpoofingEvent(gone_ns, level_price, side, size, lifetime_ms))
-    events.sort(key=lambda event: (event.at_ns, event.price))
-    counts = {side: sum(event.side is side for event in events) for side in Side}
-    most = max(counts.values())
-    side_found = next((event.side for event in reversed(events) if counts[event.side] == most), None)
-    active = most >= EVENTS_MIN
-    return Spoofing(tuple(events), active, side_found if active else None)
+            if not _traded(against, level_price, int(books.at_ns[begin - 1]), gone_ns):
+                lifetime_ms = (gone_ns - int(books.at_ns[begin])) / NS_PER_MS
+                events.append(SpoofingEvent(gone_ns, level_price, side, size, lifetime_ms))
+    return sorted(events, key=lambda event: (event.at_ns, event.price))
 
 
 def _traded(tape: Tape, price: float, after_ns: int, until_ns: int) -> bool:
