@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import hashlib
 import json
 from pathlib import Path
@@ -321,3 +322,10 @@ def test_an_absent_file_and_a_folder_are_refused(tmp_path: Path) -> None:
         read(tmp_path / "none.csv")
     with pytest.raises(ConfigError, match="cannot be read"):
         read(tmp_path)
+
+
+def test_a_compressed_file_is_told_from_candles(tmp_path: Path) -> None:
+    path = tmp_path / "binance_spot_BTCUSDT_1m.csv.gz"
+    path.write_bytes(gzip.compress(b"timestamp,open,high,low,close,volume\n"))
+    with pytest.raises(ConfigError, match="is compressed with gzip, as recorded order book feeds are"):
+        read_candle_file(path, now_ns=NOW_NS)

@@ -20,7 +20,7 @@ IntArray: TypeAlias = NDArray[np.int64]
 KEPT = 5000  # candles of a series that a live view holds, unless it is told otherwise
 
 TIMEFRAMES_S = {
-    "1m": 60, "3m": 180, "5m": 300, "15m": 900, "30m": 1800, "1h": 3600, "2h": 7200, "4h": 14_400,
+    "1s": 1, "1m": 60, "3m": 180, "5m": 300, "15m": 900, "30m": 1800, "1h": 3600, "2h": 7200, "4h": 14_400,
     "6h": 21_600, "8h": 28_800, "12h": 43_200, "1d": 86_400, "1w": 604_800,
 }  # fmt: skip
 

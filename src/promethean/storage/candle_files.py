@@ -38,6 +38,8 @@ if TYPE_CHECKING:
 PRICES = ("open", "high", "low", "close", "volume")
 EXTRAS = ("quote_volume", "trades", "taker_buy_volume", "taker_buy_quote_volume")
 SCHEMA = ("timestamp", *PRICES)
+GZIP = b"\x1f\x8b"
+"""What compressed files begin with."""
 KLINE = ("timestamp", *PRICES, "close_time", *EXTRAS, "ignore")
 """Binance's twelve columns, which its archive also ships without a header."""
 
@@ -52,7 +54,7 @@ _MARKET_WORDS = {
     "swap": MarketType.FUTURES, "futures": MarketType.FUTURES,
 }  # fmt: skip
 _EXCHANGE = re.compile(r"[a-z][a-z0-9_]{1,31}")
-_ARCHIVE_NAME = re.compile(r"[A-Z0-9]+-(?P<timeframe>\d+[mhdw])-\d{4}-\d{2}(-\d{2})?")
+_ARCHIVE_NAME = re.compile(r"[A-Z0-9]+-(?P<timeframe>\d+[smhdw])-\d{4}-\d{2}(-\d{2})?")
 _FEWEST_STEPS = 10  # before the data overrule the timeframe of the name
 _LONGEST_VALUE = 500  # characters of a value that is no number, in a payload
 
@@ -144,7 +146,12 @@ def read_candle_file(
     Raises ConfigError when the file as a whole cannot be used: absent, unreadable, empty, of another format, without
     the needed columns, or of an unknown market or timeframe.  Bad rows alone never raise.
     """
-    content = _content(path)
+    content = read_content(path)
+    if content.startswith(GZIP):
+        raise ConfigError(
+            f"{path} is compressed with gzip, as recorded order book feeds are; those are for backtest --data and "
+            "up --feed, and a file of candles is Parquet or CSV: unpack it"
+        )
     rows = _Rows.of(path, content)
     name = _parts_of_name(path)
     market, assumed = (market, False) if market is not None else _market_of_name(path, name)
@@ -177,7 +184,8 @@ def read_candle_file(
     )
 
 
-def _content(path: Path) -> bytes:
+def read_content(path: Path) -> bytes:
+    """The bytes of a file that is there and not empty.  Raises ConfigError."""
     try:
         content = path.read_bytes()
     except FileNotFoundError:
