@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from tests.strategies.recorded import COLUMNS, MONDAY_NS, cut, invented, paths, read
 
 import promethean.indicators
+from promethean.domain.books import BookSeries
 from promethean.domain.candles import CandleSeries, timeframe_ns
 from promethean.domain.errors import ConfigError
 from promethean.domain.registry import scan
@@ -234,3 +235,20 @@ def test_an_indicator_of_its_own_timeframe_is_its_function() -> None:
 def test_an_unknown_indicator_is_named_with_the_closest() -> None:
     with pytest.raises(ConfigError, match=r"unknown indicator 'rsii'; did you mean 'rsi'"):
         Frame(invented(1, 10), "1m").indicator("rsii", {}, "1m")
+
+
+# -- books ------------------------------------------------------------------------------------------------------------
+
+
+def shown(rows: int) -> BookSeries:
+    nothing = np.zeros(rows)
+    return BookSeries(np.ones((rows, 3, 2)), np.ones((rows, 3, 2)), nothing, nothing, nothing.astype(np.int8))
+
+
+def test_a_frame_has_the_books_that_came_with_it_or_says_what_to_give() -> None:
+    books = shown(5)
+    assert Frame(invented(1, 5), "1m", books).books is books
+    with pytest.raises(ConfigError, match="this data holds no order books; give a recorded feed"):
+        _ = Frame(invented(1, 5), "1m").books
+    with pytest.raises(ValueError, match="there are books at 4 closes for 5 candles"):
+        Frame(invented(1, 5), "1m", shown(4))

@@ -79,6 +79,13 @@ class ArrayStrategy(Protocol):
         ...
 
 
+@runtime_checkable
+class ReadsBooks(Protocol):
+    """An array strategy that asks its frame for books."""
+
+    reads_books: bool
+
+
 class _Speaking:
     """What recorded and live candles have in common: signals and readings of one candle."""
 
@@ -86,6 +93,7 @@ class _Speaking:
         self.array_strategy = strategy
         self.id, self.instrument, self.timeframe = strategy.id, strategy.instrument, strategy.timeframe
         self.window = strategy.window
+        self._source = SignalSource.ORDERBOOK if isinstance(strategy, ReadsBooks) else SignalSource.TECHNICAL
 
     def _signals(self, said: Said, at: int, at_ns: int) -> tuple[Signal, ...]:
         side, leave = int(said.side[at]), int(said.leave[at])
@@ -94,7 +102,7 @@ class _Speaking:
         reason = self.array_strategy.reason(said, at)
         values = {name: f"{array[at]:.6f}" for name, array in said.readings.items()}
         confidence = float(said.confidence[at])
-        common = (SignalSource.TECHNICAL, confidence, reason, self.instrument, self.timeframe, at_ns, self.id, values)
+        common = (self._source, confidence, reason, self.instrument, self.timeframe, at_ns, self.id, values)
         signals = []
         if leave:
             closes = {CLOSES_LONG: Side.BUY, CLOSES_SHORT: Side.SELL}.get(leave)

@@ -7,7 +7,9 @@ from typing import Any
 
 import numpy as np
 
+from promethean.domain.books import BookSeries
 from promethean.domain.candles import CandleSeries, FloatArray, IntArray, timeframe_ns
+from promethean.domain.errors import ConfigError
 from promethean.domain.instants import DAY_NS
 from promethean.indicators.catalogue import INDICATORS
 
@@ -20,12 +22,17 @@ class Frame:
 
     candles:   closed, oldest first.
     timeframe: of the candles: the primary one.
+    books:     order books and tape at each candle's close, where the data have them.
+    Raises ValueError unless there is a book for each candle.
     """
 
-    def __init__(self, candles: CandleSeries, timeframe: str) -> None:
+    def __init__(self, candles: CandleSeries, timeframe: str, books: BookSeries | None = None) -> None:
+        if books is not None and len(books) != len(candles):
+            raise ValueError(f"there are books at {len(books)} closes for {len(candles)} candles")
         self.candles = candles
         self.timeframe = timeframe
         self.memo: dict[Any, Any] = {}
+        self._books = books
         self._length_ns = timeframe_ns(timeframe)
 
     def __len__(self) -> int:
@@ -37,6 +44,13 @@ class Frame:
         """int64, shape (n,): when each candle was known."""
         times: IntArray = self._kept("close_time_ns", lambda: self.candles.open_time_ns + self._length_ns)
         return times
+
+    @property
+    def books(self) -> BookSeries:
+        """Order books and tape at each candle's close.  Raises ConfigError where the data have none."""
+        if self._books is None:
+            raise ConfigError("this data holds no order books; give a recorded feed, for example --data FEED.gz")
+        return self._books
 
     def larger(self, timeframe: str) -> CandleSeries:
         """The closed candles of a larger timeframe, built from these; the candles themselves for their own.
