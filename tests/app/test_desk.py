@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from tests.engine.builders import BTC
 
-from promethean.app.desk import listen, load_strategy, make_strategy
+from promethean.app.desk import listen, load_strategy, make_strategy, reads_books
 from promethean.app.register import register_everything
 from promethean.domain.candles import CandleSeries
 from promethean.domain.errors import ConfigError
@@ -49,3 +49,26 @@ def test_a_window_that_a_live_view_does_not_keep_is_refused(tmp_path: Path) -> N
     indicator = "{name: sma, as: X, params: {period: 5001}}"
     with pytest.raises(ConfigError, match="looks 5,002 candles back, more than the 5,000 that a live feed keeps"):
         listening(tmp_path, indicator, None)
+
+
+BOOKS = """
+strategy: {id: books, class: order_book_imbalance}
+market: {exchange: binance, symbol: BTC/USDT, market_type: spot, primary_timeframe: 1s}
+parameters: {position_size_pct: 2}
+exits: {stop_loss_pct: 1}
+"""
+
+
+def test_what_reads_order_books_is_refused_where_there_are_none(tmp_path: Path) -> None:
+    register_everything()
+    path = tmp_path / "books.yaml"
+    path.write_text(BOOKS)
+    file = load_strategy(path)
+    assert reads_books(file)
+    strategy = make_strategy(file, BTC, "1s")
+    with pytest.raises(ConfigError, match="strategy books reads order books, which neither the live nor the synthetic"):
+        listen(strategy, None)
+    with pytest.raises(ConfigError, match="this data holds no order books"):
+        listen(strategy, CandleSeries())
+    path.write_text(FILE.replace("INDICATOR", "{name: obv, as: X}"))
+    assert not reads_books(load_strategy(path))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import gzip
 import json
 from decimal import Decimal
 from pathlib import Path
@@ -16,6 +17,8 @@ from promethean.app import benching
 BTC = Path("data", "ohlcv", "binance_spot_BTCUSDT_1m_2025-05_2025-07.parquet")
 ETH = Path("data", "ohlcv", "binance_spot_ETHUSDT_15m_2023-04_2024-04.parquet")
 TESTNET = Path("data", "ohlcv", "bybit_TESTNET_linear_BTCUSDT_1m_gapped_2024-09_2025-09.parquet")
+FEEDS = [Path("data", "orderbook", "raw_feed", f"binance_{name}_btcusdt_20240808.gz") for name in ("spot", "usdm")]
+ROOT = Path(__file__).resolve().parents[2]
 CASH = ("--cash", "100000")
 
 
@@ -160,6 +163,44 @@ def test_data_that_is_not_there_or_is_none_is_named(tmp_path: Path) -> None:
     assert "has a header but no rows" in refused(
         "backtest", "reference_rsi", "--data", candles(tmp_path / "binance_spot_BTCUSDT_1m.csv", 0)
     )
+
+
+@pytest.fixture
+def on_books(tmp_path: Path) -> str:
+    """The strategy file that comes with the platform, without its exit after minutes: a feed is not much longer."""
+    lines = (ROOT / "config" / "strategies" / "order_book_imbalance.yaml").read_text().splitlines(keepends=True)
+    path = tmp_path / "books.yaml"
+    path.write_text("".join(line for line in lines if "max_hold_time_minutes" not in line))
+    return str(path)
+
+
+@pytest.mark.parametrize("file", FEEDS, ids=lambda path: path.stem)
+def test_a_recorded_order_book_feed_is_data(shared: Path, file: Path, on_books: str) -> None:
+    found = strictly("backtest", on_books, "--data", str(shared / file))
+    assert (found["strategy"], found["timeframe"], found["data"]) == ("order-book-imbalance", "1s", file.name)
+    assert found["trades"] > 0
+    assert Decimal(found["final_equity"]) == 10_000 + sum(Decimal(row["pnl"]) for row in found["trade_list"])
+    done = promethean("backtest", on_books, "--data", str(shared / file))
+    assert done.status == 0
+    assert "candles of 1s" in done.stdout
+    assert "is not known everywhere" in done.stdout
+
+
+def test_a_strategy_that_reads_books_says_what_it_needs(
+    shared: Path, on_books: str, short: str, tmp_path: Path
+) -> None:
+    assert "this data holds no order books; give a recorded feed" in refused("backtest", on_books, "--data", short)
+    broken = tmp_path / "broken.gz"
+    content = (shared / FEEDS[0]).read_bytes()
+    broken.write_bytes(content[: len(content) // 2])
+    assert "broken.gz is damaged after line " in refused("backtest", on_books, "--data", str(broken))
+    broken.write_bytes(gzip.compress(Path(short).read_bytes()))
+    assert "broken.gz: line 1 begins with 'timestamp,open," in refused("backtest", on_books, "--data", str(broken))
+    wrong = refused("backtest", on_books, "--data", str(shared / FEEDS[0]), "--set", "snapshots=0")
+    assert "parameters.snapshots is 0; it lies between 1 and 300" in wrong
+    for feed in ("live", "synthetic"):
+        line = refused("up", "--feed", feed, "--strategy", on_books)
+        assert "reads order books, which neither the live nor the synthetic feed brings yet" in line
 
 
 # -- sweep ------------------------------------------------------------------------------------------------------------

@@ -63,6 +63,7 @@ async def assemble(
     """
     from promethean.exchanges.paper.venue import PaperVenue
     from promethean.runtime.account import AccountRunner
+    from promethean.runtime.feeds.file import FileFeed
     from promethean.runtime.paper import paper_account
     from promethean.runtime.runner import Runner
     from promethean.runtime.watching import RunInfo
@@ -72,7 +73,9 @@ async def assemble(
     await accounts.write_default_limits(database, owner, account_limits(settings))
     (instrument,) = feed.instruments.values()
     record = await accounts.read_limits(database, owner)
-    desk = make_desk(settings, file, instrument, feed.timeframe, record, PaperVenue.capabilities, feed.recorded)
+    books = feed.books if isinstance(feed, FileFeed) else None
+    venue = PaperVenue.capabilities
+    desk = make_desk(settings, file, instrument, feed.timeframe, record, venue, feed.recorded, books)
     terms, balance = paper_terms(settings, instrument, file.simulation), settings.execution.paper_balance
     cap = desk.limits.total_exposure or Decimal(0)
     config_hash = _hash_of(file.config_hash, desk.limits, terms, balance)

@@ -30,6 +30,7 @@ from promethean.config.tree import Settings
 from promethean.domain.errors import ConfigError
 
 if TYPE_CHECKING:
+    from promethean.domain.books import BookSeries
     from promethean.domain.candles import CandleSeries
     from promethean.domain.instruments import Instrument
     from promethean.engine.desk import Desk
@@ -71,6 +72,7 @@ class Bench:
     coverage: candles there are for each that there should be between the first and the last.
     remarks:  what is to be said about the data.
     sha256:   of the file that the candles were read from.  is_part: whether it holds others as well.
+    books:    order books at the close of each candle, where the data hold them.
     """
 
     file: StrategyFile
@@ -86,6 +88,7 @@ class Bench:
     limits: str
     sha256: str
     is_part: bool
+    books: BookSeries | None = None
 
     @property
     def controls_off(self) -> str | None:
@@ -136,8 +139,11 @@ def prepare(settings: Settings, options: BacktestOptions) -> Bench:
         raise ConfigError(f"--cash is {options.cash:g}; it lies between {CASH_MIN} and {CASH_MAX:,}")
     file = load_strategy(find_strategy_file(settings, options.strategy), options.overrides)
     remarks: list[str] = []
-    candles, instrument, timeframe, source, sha256 = _read(settings, options.data, file, remarks.append)
+    candles, instrument, timeframe, source, sha256, books = _read(settings, options.data, file, remarks.append)
     whole, candles = candles, _cut(candles, options)
+    if books is not None:
+        first = int(whole.open_time_ns.searchsorted(candles.open_time_ns[0]))
+        books = books.rows(slice(first, first + len(candles)))
     coverage = _coverage(candles, timeframe)
     if coverage < COVERAGE_NEEDED and not options.allow_gaps:
         raise ConfigError(
@@ -150,7 +156,7 @@ def prepare(settings: Settings, options: BacktestOptions) -> Bench:
     terms = paper_terms(settings, instrument, file.simulation)
     return Bench(
         file, instrument, timeframe, candles, terms, options.cash, source, coverage, tuple(remarks), settings,
-        options.limits, sha256, candles is not whole,
+        options.limits, sha256, candles is not whole, books,
     )  # fmt: skip
 
 
@@ -163,7 +169,7 @@ def run(bench: Bench) -> Backtest:
 
     strategy = bench.strategy()
     array = strategy if isinstance(strategy, ArrayStrategy) else None
-    frame = Frame(bench.candles, bench.timeframe)
+    frame = Frame(bench.candles, bench.timeframe, bench.books)
     rules = None
     if bench.limits == RESEARCH and not bench.file.limits:
         rules = Rules(desk_of(bench, None).seats[0], bench.terms, bench.cash)
@@ -173,16 +179,14 @@ def run(bench: Bench) -> Backtest:
 
 def desk_of(bench: Bench, recorded: CandleSeries | None) -> Desk:
     """The desk of a backtest.  recorded: the candles that the strategy is prepared on; None: it is not asked."""
-    from promethean.domain.candles import CandleSeries
     from promethean.domain.ids import ShortNames
     from promethean.exchanges.paper.venue import PaperVenue
 
     record = account_limits(bench.settings)
-    # Not asked is not live: a recording of no candles has none of the bounds of a live feed.
-    prepared = CandleSeries(1) if recorded is None else recorded
     desk = make_desk(
-        bench.settings, bench.file, bench.instrument, bench.timeframe, record, PaperVenue.capabilities, prepared
-    )
+        bench.settings, bench.file, bench.instrument, bench.timeframe, record, PaperVenue.capabilities, recorded,
+        bench.books if recorded is not None else None, is_asked=recorded is not None,
+    )  # fmt: skip
     if bench.limits == RESEARCH:
         desk = research_desk(desk, bench.file)
     return replace(desk, names=ShortNames(), explains=False)
@@ -190,19 +194,19 @@ def desk_of(bench: Bench, recorded: CandleSeries | None) -> Desk:
 
 def _read(
     settings: Settings, data: str, file: StrategyFile, say: Callable[[str], None]
-) -> tuple[CandleSeries, Instrument, str, str, str]:
+) -> tuple[CandleSeries, Instrument, str, str, str, BookSeries | None]:
     from promethean.domain.candles import timeframe_ns
     from promethean.runtime.clock import SystemClock
     from promethean.runtime.feeds import chosen
 
     if is_series(data):
-        return _read_stored(settings, data)
+        return *_read_stored(settings, data), None
     wanted = chosen.Wanted(file.exchange, file.base, file.quote, file.market_type, file.timeframe, None)
     feed = chosen.file_feed(data, wanted, SystemClock(), say)
     if timeframe_ns(feed.timeframe) < timeframe_ns(file.timeframe):
         say(f"the file's candles of {feed.timeframe} are the primary ones, not {file.timeframe}")
     (instrument,) = feed.instruments.values()
-    return feed.recorded, instrument, feed.timeframe, Path(data).name, feed.sha256
+    return feed.recorded, instrument, feed.timeframe, Path(data).name, feed.sha256, feed.books
 
 
 def is_series(data: str) -> bool:

@@ -17,6 +17,7 @@ from promethean.domain.instruments import Instrument, MarketType
 from promethean.domain.orders import OrderType
 
 if TYPE_CHECKING:
+    from promethean.domain.books import BookSeries
     from promethean.domain.candles import CandleSeries
     from promethean.engine.desk import Desk
     from promethean.exchanges.paper.venue import PaperTerms
@@ -122,26 +123,46 @@ def _unscheduled(file: StrategyFile, instrument: Instrument, timeframe: str) -> 
     return WithAtrStop(made, file.exits.atr_stop, float(file.exits.protection.stop_loss))
 
 
-def listen(strategy: Strategy | ArrayStrategy, recorded: CandleSeries | None) -> Strategy:
-    """The strategy as the engine asks it: an array strategy at recorded candles, or at live ones."""
+def listen(
+    strategy: Strategy | ArrayStrategy, recorded: CandleSeries | None, books: BookSeries | None = None
+) -> Strategy:
+    """The strategy as the engine asks it: an array strategy at recorded candles and books, or at live candles."""
     from promethean.strategies.arrays import ArrayStrategy, Prepared, Trailing
     from promethean.strategies.frame import Frame
 
     if not isinstance(strategy, ArrayStrategy):
         return strategy
     if recorded is not None:
-        return Prepared(strategy, Frame(recorded, strategy.timeframe))
+        return Prepared(strategy, Frame(recorded, strategy.timeframe, books))
     _refuse_unbounded(strategy)
     return Trailing(strategy)
+
+
+def reads_books(file: StrategyFile) -> bool:
+    """Whether the strategy of a file asks for order books."""
+    from promethean.strategies.arrays import ReadsBooks
+    from promethean.strategies.catalogue import STRATEGIES
+
+    return file.class_name is not None and isinstance(STRATEGIES.get(file.class_name), ReadsBooks)
+
+
+def without_books(name: str) -> str:
+    """Why a strategy that reads order books does not run on prices that come by themselves."""
+    return (
+        f"strategy {name} reads order books, which neither the live nor the synthetic feed brings yet; backtest it "
+        "on a recorded feed, or run it there with --feed FEED.gz"
+    )
 
 
 def _refuse_unbounded(strategy: ArrayStrategy) -> None:
     """Live candles are judged from a trailing window: what no such window decides is refused, not approximated."""
     from promethean.domain.candles import KEPT
+    from promethean.strategies.arrays import ReadsBooks, innermost
     from promethean.strategies.conditional import ConditionStrategy
-    from promethean.strategies.schedule import Scheduled
 
-    asked = strategy.strategy if isinstance(strategy, Scheduled) else strategy
+    asked = innermost(strategy)
+    if isinstance(asked, ReadsBooks):
+        raise ConfigError(without_books(strategy.id))
     if isinstance(asked, ConditionStrategy) and asked.unbounded:
         raise ConfigError(
             f"strategy {strategy.id} reads {', '.join(asked.unbounded)}, which depends on all candles there ever "
@@ -183,21 +204,28 @@ def make_desk(
     record: Any,
     venue: Capabilities,
     recorded: CandleSeries | None = None,
+    books: BookSeries | None = None,
+    *,
+    is_asked: bool = True,
 ) -> Desk:
     """The desk of one strategy at one market.
 
     record: the user's limits by code.  venue: what it can do.  recorded: every candle there will be, of a recording.
+    books:  order books at the close of each of them, where the recording holds them.
+    is_asked: False for a desk that is looked at for its rules alone, whatever its strategy needs to speak.
     """
     from promethean.domain.candles import timeframe_ns
     from promethean.engine.decide import parse_aggregation
     from promethean.engine.desk import Desk, OnOpposite, Seat
     from promethean.risk.limits import Limits
+    from promethean.strategies.arrays import ArrayStrategy, Trailing
 
     limits = Limits.from_record(record).stricter(file.limits)
     strategy = make_strategy(file, instrument, timeframe)
+    silent = Trailing(strategy) if isinstance(strategy, ArrayStrategy) and not is_asked else None
     slippage = file.slippage_tolerance
     seat = Seat(
-        strategy=listen(strategy, recorded),
+        strategy=silent or listen(strategy, recorded, books),
         instrument=instrument,
         timeframe_ns=timeframe_ns(timeframe),
         aggregation=parse_aggregation(file.aggregation or settings.strategies.aggregation),

@@ -69,7 +69,15 @@ def feed_of(bench: Bench, clock: Clock) -> FileFeed:
     if bench.is_part:
         part = f"{sha256}/{int(c.open_time_ns[0])}/{int(c.open_time_ns[-1])}"
         sha256 = hashlib.sha256(part.encode()).hexdigest()
-    return FileFeed(columns, bench.instrument, bench.timeframe, sha256=sha256, source=bench.source, clock=clock)
+    return FileFeed(
+        columns,
+        bench.instrument,
+        bench.timeframe,
+        sha256=sha256,
+        source=bench.source,
+        clock=clock,
+        books=bench.books,
+    )
 
 
 async def _recall(journal: Journal, account: AccountRunner, bench: Bench) -> Books:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 from promethean.app.assembling import assemble
 from promethean.app.database import Postgres, open_database
-from promethean.app.desk import DEFAULT_STRATEGY, find_strategy_file, load_strategy
+from promethean.app.desk import DEFAULT_STRATEGY, find_strategy_file, load_strategy, reads_books, without_books
 from promethean.app.register import register_everything
 from promethean.config.tree import Settings
 from promethean.domain.errors import ConfigError, JournalTamperedError, LeaseLostError, StoreError
@@ -59,7 +59,7 @@ def up(settings: Settings, options: UpOptions, watcher: Watcher, stopping: Stopp
     begun = time.perf_counter()
     register_everything()
     file = load_strategy(find_strategy_file(settings, options.strategy))
-    _refuse_early(settings, options)
+    _refuse_early(settings, options, file)
 
     async def once(dsn: str, stopping: Stopping) -> Summary:
         async def feed(journal: Journal, clock: Clock) -> Feed:
@@ -86,7 +86,7 @@ def run_on_home(
             return asyncio.run(_again(watcher, database, stopping, once, for_s))
 
 
-def _refuse_early(settings: Settings, options: UpOptions) -> None:
+def _refuse_early(settings: Settings, options: UpOptions, file: StrategyFile) -> None:
     """What can be seen to be wrong before anything is started."""
     feed = settings.app.feed
     if settings.app.mode != "paper":
@@ -94,6 +94,8 @@ def _refuse_early(settings: Settings, options: UpOptions) -> None:
     if feed in ("live", "synthetic"):
         if options.until_end:
             raise ConfigError(f"--until-end needs a feed that ends, and the {feed} feed does not; use --for 30m")
+        if reads_books(file):
+            raise ConfigError(without_books(file.id))
     elif not Path(feed).expanduser().is_file():
         raise ConfigError(f"there is no file {feed} to feed from; give live, synthetic or a Parquet or CSV file")
 

@@ -72,7 +72,7 @@ def sweep_outcomes(
     if not ranges:
         raise ConfigError("there is nothing to vary; give for example --param period=6:24:2")
     wanted = list(combinations(ranges))
-    frame = Frame(bench.candles, bench.timeframe)
+    frame = Frame(bench.candles, bench.timeframe, bench.books)
     with without_collector():
         return sweep(_variants(bench, options, wanted), frame, lambda count: done(count, len(wanted)))
 

@@ -18,7 +18,11 @@ commands = typer.Typer()
 
 Strategy = Annotated[str, typer.Argument(metavar="STRATEGY", help="A strategy file, by path or by name.")]
 Data = Annotated[
-    str, typer.Option(metavar="FILE", help="Recorded candles, Parquet or CSV; or a stored series, binance:BTC/USDT:1m.")
+    str,
+    typer.Option(
+        metavar="FILE",
+        help="Recorded candles, Parquet or CSV; a recorded order book feed; or a stored series, binance:BTC/USDT:1m.",
+    ),
 ]
 Since = Annotated[str | None, typer.Option("--from", metavar="DATE", help="First day or instant, UTC: 2025-06-01.")]
 Until = Annotated[str | None, typer.Option("--to", metavar="DATE", help="Where to end, not included.")]

@@ -86,6 +86,13 @@ class ReadsBooks(Protocol):
     reads_books: bool
 
 
+def innermost(strategy: ArrayStrategy) -> ArrayStrategy:
+    """The strategy that speaks, without those that only shape its word: they call theirs `strategy`."""
+    while (inner := getattr(strategy, "strategy", None)) is not None:
+        strategy = inner
+    return strategy
+
+
 class _Speaking:
     """What recorded and live candles have in common: signals and readings of one candle."""
 
@@ -93,7 +100,7 @@ class _Speaking:
         self.array_strategy = strategy
         self.id, self.instrument, self.timeframe = strategy.id, strategy.instrument, strategy.timeframe
         self.window = strategy.window
-        self._source = SignalSource.ORDERBOOK if isinstance(strategy, ReadsBooks) else SignalSource.TECHNICAL
+        self._source = SignalSource.ORDERBOOK if isinstance(innermost(strategy), ReadsBooks) else SignalSource.TECHNICAL
 
     def _signals(self, said: Said, at: int, at_ns: int) -> tuple[Signal, ...]:
         side, leave = int(said.side[at]), int(said.leave[at])

@@ -28,13 +28,13 @@ class WithAtrStop:
     """
 
     def __init__(self, strategy: ArrayStrategy, stop: AtrStop, widest: float) -> None:
-        self._strategy, self._stop, self._widest = strategy, stop, widest
+        self.strategy, self._stop, self._widest = strategy, stop, widest
         self.id, self.instrument, self.timeframe = strategy.id, strategy.instrument, strategy.timeframe
         self.window = max(strategy.window, atr_window(stop.period))
 
     def say(self, frame: Frame) -> Said:
         """What the strategy says, with stops; an entry whose range is not known yet is not said."""
-        said = self._strategy.say(frame)
+        said = self.strategy.say(frame)
         (ranges,) = frame.indicator("atr", {"period": self._stop.period}, self.timeframe)
         close = frame.candles.close
         distance = np.minimum(self._stop.multiple * ranges, self._widest * close)
@@ -46,4 +46,4 @@ class WithAtrStop:
 
     def reason(self, said: Said, at: int) -> str:
         """Why the strategy says it."""
-        return self._strategy.reason(said, at)
+        return self.strategy.reason(said, at)

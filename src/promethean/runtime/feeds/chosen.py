@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from promethean.runtime.feeds.live import Connection
 
 LIVE, SYNTHETIC = "live", "synthetic"
+SHORTEST_LIVE = "1m"
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,13 +58,17 @@ def synthetic_feed(wanted: Wanted, seed: int, clock: Clock) -> Feed:
 
 
 def file_feed(name: str, wanted: Wanted, clock: Clock, say: Callable[[str], None]) -> FileFeed:
-    """Recorded candles.  Rows that are no candles are left out, counted and told.
+    """Recorded candles, with order books where the file is a recorded feed.
 
-    Raises ConfigError for a file that cannot be used, or that is coarser than the strategy's timeframe.
+    Rows that are no candles are left out, counted and told.  Raises ConfigError for a file that cannot be used, or that
+    is coarser than the strategy's timeframe.
     """
+    from promethean.storage.book_recordings import is_book_recording
     from promethean.storage.candle_files import MarketName, market_in_name, read_candle_file
 
     path = Path(name).expanduser()
+    if is_book_recording(path):
+        return _books_feed(path, wanted, clock, say)
     market = market_in_name(path) or MarketName(wanted.exchange, wanted.base, wanted.quote, wanted.market_type)
     candles = read_candle_file(path, market=market, now_ns=clock.now_ns())
     if candles.read_in_reverse:
@@ -80,6 +85,30 @@ def file_feed(name: str, wanted: Wanted, clock: Clock, say: Callable[[str], None
     speed = 1.0 if wanted.speed == 0 else wanted.speed
     return FileFeed(
         columns, instrument, candles.timeframe, sha256=candles.sha256, source=path.name, clock=clock, speed=speed
+    )
+
+
+def _books_feed(path: Path, wanted: Wanted, clock: Clock, say: Callable[[str], None]) -> FileFeed:
+    """A recorded feed with its books.  Where they were not known is counted and told."""
+    from promethean.storage.book_recordings import TIMEFRAME, read_book_recording
+
+    found = read_book_recording(path)
+    faults = [f"{found.unknown:,} of {len(found):,} seconds"] if found.unknown else []
+    faults += [f"missing changes {found.gaps:,} times"] if found.gaps else []
+    faults += [f"crossed {found.crossed:,} times"] if found.crossed else []
+    if faults:
+        say(f"the order book of {path.name} is not known everywhere: {', '.join(faults)}")
+    columns = CandleColumns(found.open_time_ns, found.open, found.high, found.low, found.close, found.volume)
+    market = found.market
+    return FileFeed(
+        columns,
+        recorded_instrument(columns, market.exchange, market.base, market.quote, market.market_type),
+        TIMEFRAME,
+        sha256=found.sha256,
+        source=path.name,
+        clock=clock,
+        speed=1.0 if wanted.speed == 0 else wanted.speed,
+        books=found.books,
     )
 
 
@@ -104,7 +133,11 @@ async def live_feed(
     url = base_url or VENUE_URLS.get(wanted.exchange)
     if url is None:
         raise ConfigError(f"there is no live data for {wanted.exchange!r}; known: {', '.join(sorted(VENUE_URLS))}")
-    timeframe_ns(wanted.timeframe)
+    if timeframe_ns(wanted.timeframe) < timeframe_ns(SHORTEST_LIVE):
+        raise ConfigError(
+            f"candles of {wanted.timeframe} come from recordings alone; set market.primary_timeframe to "
+            f"{SHORTEST_LIVE} or longer, or give --feed with a file"
+        )
     if not await venue_reachable(url):
         say(f"No network: {wanted.exchange} cannot be reached.")
         return None

@@ -6,6 +6,7 @@ import re
 from collections.abc import AsyncIterator, Mapping, Sequence
 from types import MappingProxyType
 
+from promethean.domain.books import BookSeries
 from promethean.domain.candles import CandleSeries, timeframe_ns
 from promethean.domain.errors import FeedError
 from promethean.domain.ids import InstrumentId
@@ -23,6 +24,7 @@ class FileFeed:
     columns: the clean rows of the file.
     sha256:  of the file, 64 hexadecimal digits: the same content continues the same stream, wherever it lies.
     source:  the file's name, for people.
+    books:   order books at each candle's close, where the file holds them.
     speed:   multiple of real time: candle i appears (close_i - close_0) / speed after the first one asked for;
              None: as fast as the reader takes them.
     Raises ConfigError for a speed that is not above zero, FeedError when there is no candle to feed.
@@ -42,6 +44,7 @@ class FileFeed:
         source: str,
         clock: Clock,
         speed: float | None = None,
+        books: BookSeries | None = None,
     ) -> None:
         check_speed(speed)
         timeframe_ns(timeframe)
@@ -55,6 +58,7 @@ class FileFeed:
         self.timeframe = timeframe
         self.starts_at_ns: int | None = int(columns.open_time_ns[0])
         self.instruments: Mapping[InstrumentId, Instrument] = MappingProxyType({instrument.id: instrument})
+        self.books = books
         self._instrument = instrument.id
         self._columns = columns
         self._clock = clock
