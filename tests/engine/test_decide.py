@@ -8,12 +8,23 @@ from random import Random
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from promethean.domain.errors import ConfigError
 from promethean.domain.ids import InstrumentId, StrategyId
 from promethean.domain.market import Side
 from promethean.domain.signals import Signal, SignalSource, SignalType
-from promethean.engine.decide import Aggregation, Vote, aggregate, decide, parse_aggregation
+from promethean.engine.decide import (
+    Aggregation,
+    Configured,
+    Panel,
+    Vote,
+    aggregate,
+    decide,
+    parse_aggregation,
+    votes_of,
+)
+from promethean.strategies.sources.answer import Answer
 
 BUY, SELL = Side.BUY, Side.SELL
 MODES = tuple(Aggregation)
@@ -278,3 +289,111 @@ def test_the_order_of_the_signals_does_not_matter(
         if one.type is not SignalType.PARTIAL_CLOSE:
             assert one.confidence == other.confidence
         assert 0.0 <= one.confidence <= 1.0
+
+
+# ---------------------------------------------------------------- sources of a panel
+
+NOW_NS, AGE_NS = 1000, 100
+TECHNICAL, BOOK, NEWS = SignalSource.TECHNICAL, SignalSource.ORDERBOOK, SignalSource.NEWS
+
+
+def answer(source: SignalSource, side: Side | None, confidence: float = 0.8, at_ns: int = NOW_NS) -> Answer:
+    return Answer(source, side, confidence if side is not None else 0.0, "why", at_ns)
+
+
+def panel(*answers: Answer, weights: tuple[float, ...] = (1.0, 1.0, 1.0)) -> Panel:
+    configured = [Configured(*each, AGE_NS) for each in zip((TECHNICAL, BOOK, NEWS), weights, strict=True)]
+    return Panel(tuple(configured), answers, NOW_NS)
+
+
+def said_now(type: SignalType, confidence: float = 0.8, share: float | None = None) -> Signal:
+    return replace(signal(type, confidence, share), at_ns=NOW_NS)
+
+
+def test_a_configured_source_that_did_not_answer_counts_against_the_weight() -> None:
+    entry = [said_now(SignalType.BUY)]
+    assert decide(entry, Aggregation.WEIGHTED, 0.6) is not None
+    assert decide(entry, Aggregation.WEIGHTED, 0.6, panel()) is None
+    assert aggregate(votes_of(panel(), entry), Aggregation.WEIGHTED, 0.6).reason == "insufficient_sources"
+    assert decide(entry, Aggregation.WEIGHTED, 0.6, panel(weights=(2.0, 1.0, 1.0))) is not None
+
+
+def test_a_source_that_holds_counts_and_one_that_is_silent_does_not() -> None:
+    entry = [said_now(SignalType.BUY, 0.8)]
+    held = panel(answer(BOOK, None), weights=(1.0, 1.0, 0.5))
+    silent = panel(weights=(1.0, 0.5, 0.5))
+    assert decide(entry, Aggregation.WEIGHTED, 0.6, held) is None
+    decision = decide(entry, Aggregation.WEIGHTED, 0.6, silent)
+    assert decision is not None
+    assert decision.confidence == 0.8
+
+
+@pytest.mark.parametrize(("age_ns", "is_fresh"), [(0, True), (AGE_NS, True), (AGE_NS + 1, False), (-1, False)])
+def test_an_answer_counts_up_to_its_age_and_none_of_the_future_does(age_ns: int, is_fresh: bool) -> None:
+    said = panel(answer(BOOK, BUY, at_ns=NOW_NS - age_ns))
+    assert [vote.fresh for vote in votes_of(said)] == [False, is_fresh, False]
+
+
+def test_of_a_source_the_newest_answer_counts() -> None:
+    said = panel(answer(BOOK, BUY, at_ns=NOW_NS - 5), answer(BOOK, SELL, 0.7), answer(BOOK, BUY, at_ns=NOW_NS - 9))
+    assert votes_of(said)[1] == Vote("ORDERBOOK", SELL, 0.7)
+    surer = panel(answer(BOOK, BUY, 0.9), answer(BOOK, BUY, 0.7))
+    assert votes_of(surer)[1] == Vote("ORDERBOOK", BUY, 0.9)
+    of_two_minds = panel(answer(BOOK, BUY, 0.9), answer(BOOK, SELL, 0.7))
+    assert votes_of(of_two_minds)[1] == Vote("ORDERBOOK", None, 0.0)
+
+
+def test_the_sources_are_on_the_signal_of_the_decision() -> None:
+    entry = replace(said_now(SignalType.BUY, 0.9), metadata={"rsi": "24"})
+    asked = panel(answer(BOOK, BUY, 0.7), weights=(3.0, 1.0, 1.0))
+    decision = decide([entry], Aggregation.WEIGHTED, 0.6, asked)
+    assert decision is not None
+    assert (decision.type, decision.confidence) == (SignalType.BUY, 0.85)
+    assert decision.signal.metadata == {
+        "rsi": "24",
+        "sources": "TECHNICAL, ORDERBOOK",
+        "individual_confidences": "TECHNICAL buy 0.9, ORDERBOOK buy 0.7",
+        "aggregation_mode": "weighted",
+        "weights": "TECHNICAL 0.75, ORDERBOOK 0.25",
+        "left_out": "NEWS",
+    }
+    assert replace(decision.signal, metadata=entry.metadata) == entry
+
+
+def test_others_confirm_or_prevent_an_entry_and_make_none() -> None:
+    outvoted = panel(answer(BOOK, SELL, 1.0), answer(NEWS, SELL, 1.0))
+    assert decide([said_now(SignalType.BUY, 0.6)], Aggregation.VOTING, 0.6, outvoted) is None
+    assert decide([], Aggregation.VOTING, 0.6, outvoted) is None
+
+
+def test_with_a_panel_too_a_close_waits_for_nobody() -> None:
+    close, partial = said_now(SignalType.CLOSE, 0.1), said_now(SignalType.PARTIAL_CLOSE, 0.2, 0.5)
+    for said, kind in (([close], SignalType.CLOSE), ([partial], SignalType.PARTIAL_CLOSE)):
+        decision = decide([*said, said_now(SignalType.BUY)], Aggregation.UNANIMOUS, 0.9, panel())
+        assert decision is not None
+        assert (decision.type, decision.signal) == (kind, said[0])
+
+
+@pytest.mark.parametrize(
+    ("configured", "message"),
+    [
+        ((Configured(BOOK, 1.0, 1), Configured(BOOK, 2.0, 1)), "the source ORDERBOOK is configured twice; keep one"),
+        ((Configured(BOOK, 0.0, 1),), "the weight of ORDERBOOK is 0; it is above zero"),
+        ((Configured(BOOK, float("nan"), 1),), "the weight of ORDERBOOK is nan"),
+    ],
+)
+def test_sources_that_cannot_be_counted_are_refused(configured: tuple[Configured, ...], message: str) -> None:
+    with pytest.raises(ConfigError, match=message):
+        Panel(configured, (), NOW_NS)
+
+
+@given(some_signals, st.sampled_from(MODES), confidences)
+def test_a_panel_of_the_only_source_decides_as_none_does(
+    said: list[Signal], mode: Aggregation, threshold: float
+) -> None:
+    said = [replace(each, at_ns=NOW_NS) for each in said[:1]]
+    alone = Panel((Configured(TECHNICAL, 1.0, AGE_NS),), (), NOW_NS)
+    with_panel, without = decide(said, mode, threshold, alone), decide(said, mode, threshold)
+    assert (with_panel is None) == (without is None)
+    if with_panel is not None and without is not None:
+        assert (with_panel.type, with_panel.confidence) == (without.type, without.confidence)

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import enum
+import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from decimal import Context, Decimal, localcontext
 from types import MappingProxyType
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 from promethean.domain.errors import ConfigError, unknown_name
 from promethean.domain.market import Side
-from promethean.domain.signals import Signal, SignalType
+from promethean.domain.signals import Signal, SignalSource, SignalType
+from promethean.strategies.sources.answer import Answer, is_fresh
 
 
 class Vote(Struct, frozen=True):
@@ -148,15 +151,54 @@ class Decision(Struct, frozen=True):
     close_percentage: float | None = None
 
 
+class Configured(Struct, frozen=True):
+    """A source that a decision counts on.
+
+    weight:     above zero.
+    max_age_ns: how old its answer may be.
+    """
+
+    source: SignalSource
+    weight: float
+    max_age_ns: int
+
+
+class Panel(Struct, frozen=True):
+    """Everybody who is asked for one decision.
+
+    configured: each source once.
+    answers:    what they last said beside the strategy's own signals; of a source the newest counts.
+    now_ns:     instant of the decision.
+    Raises ConfigError for a source that is there twice, and for a weight that is not above zero.
+    """
+
+    configured: tuple[Configured, ...]
+    answers: tuple[Answer, ...]
+    now_ns: int
+
+    def __post_init__(self) -> None:
+        names = [each.source for each in self.configured]
+        for each in self.configured:
+            if names.count(each.source) > 1:
+                raise ConfigError(f"the source {each.source} is configured twice; keep one")
+            if not 0 < each.weight < math.inf:
+                raise ConfigError(f"the weight of {each.source} is {each.weight:g}; it is above zero")
+
+
 _SIDES = {SignalType.BUY: Side.BUY, SignalType.SELL: Side.SELL}
 
 
-def decide(signals: Sequence[Signal], mode: Aggregation, threshold: float) -> Decision | None:
+def decide(
+    signals: Sequence[Signal], mode: Aggregation, threshold: float, panel: Panel | None = None
+) -> Decision | None:
     """One decision from the signals of one strategy at one candle; None is HOLD.
 
     CLOSE beats PARTIAL_CLOSE beats entries, and neither waits for agreement; of several partials the largest counts.
+
+    panel: the sources that entries are counted with.  An entry then needs a signal of the strategy on the winning side:
+           the other sources confirm or prevent it.  None: the signals are all there is.
     """
-    if len(signals) == 1:
+    if len(signals) == 1 and panel is None:
         return _alone(signals[0], mode, threshold)
     closes = [signal for signal in signals if signal.type is SignalType.CLOSE]
     if closes:
@@ -171,12 +213,60 @@ def decide(signals: Sequence[Signal], mode: Aggregation, threshold: float) -> De
     entries = [signal for signal in signals if signal.type in _SIDES]
     if not entries:
         return None
-    outcome = aggregate([Vote(s.source, _SIDES[s.type], s.confidence) for s in entries], mode, threshold)
-    if outcome.side is None:
-        return None
+    if panel is None:
+        votes = [Vote(s.source, _SIDES[s.type], s.confidence) for s in entries]
+    else:
+        votes = votes_of(panel, signals)
+    outcome = aggregate(votes, mode, threshold)
     winners = [signal for signal in entries if _SIDES[signal.type] is outcome.side]
+    if not winners:
+        return None
     best = max(winners, key=lambda signal: signal.confidence)
+    if panel is not None:
+        best = replace(best, metadata={**best.metadata, **told(votes, outcome, mode)})
     return Decision(best.type, outcome.confidence, best)
+
+
+def votes_of(panel: Panel, signals: Sequence[Signal] = ()) -> list[Vote]:
+    """One vote for each configured source, in their order: its newest answer.
+
+    Of equally new ones the surest counts, and HOLD where they are of two minds.  An entry among the signals is an
+    answer of its source.  A source without an answer, or with one that is too old or of the future, is not fresh; an
+    answer of a source that is not configured does not count.
+    """
+    said = [(answer.source, answer.at_ns, answer.side, answer.confidence) for answer in panel.answers]
+    said += [(s.source, s.at_ns, _SIDES[s.type], s.confidence) for s in signals if s.type in _SIDES]
+    votes = []
+    for each in panel.configured:
+        own = [answer for answer in said if answer[0] is each.source and answer[1] <= panel.now_ns]
+        if not own:
+            votes.append(Vote(each.source, None, 0.0, each.weight, fresh=False))
+            continue
+        at_ns = max(answer[1] for answer in own)
+        newest = [answer for answer in own if answer[1] == at_ns]
+        agrees = len({side for _, _, side, _ in newest}) == 1
+        side, confidence = (newest[0][2], max(answer[3] for answer in newest)) if agrees else (None, 0.0)
+        votes.append(Vote(each.source, side, confidence, each.weight, is_fresh(at_ns, panel.now_ns, each.max_age_ns)))
+    return votes
+
+
+def told(votes: Sequence[Vote], outcome: Outcome, mode: Aggregation) -> dict[str, str]:
+    """What a signal carries after aggregation, as text: who answered what with which weight, and who did not.
+
+    Weights are those used: renormalised over the sources that answered.
+    """
+    answering = [vote for vote in votes if vote.fresh]
+    total = sum(vote.weight for vote in answering)
+    return {
+        "sources": ", ".join(vote.source for vote in answering),
+        "individual_confidences": ", ".join(
+            f"{vote.source} {vote.side.value if vote.side is not None else 'hold'} {vote.confidence:.6g}"
+            for vote in answering
+        ),
+        "aggregation_mode": mode.value,
+        "weights": ", ".join(f"{vote.source} {vote.weight / total:.6g}" for vote in answering),
+        "left_out": ", ".join(outcome.left_out),
+    }
 
 
 def _alone(signal: Signal, mode: Aggregation, threshold: float) -> Decision | None:
