@@ -99,7 +99,7 @@ class Bench:
 
     def strategy(self) -> Strategy | ArrayStrategy:
         """The strategy at this market."""
-        return make_strategy(self.file, self.instrument, self.timeframe)
+        return make_strategy(self.file, self.instrument, self.timeframe, self.settings)
 
 
 @dataclass(frozen=True, slots=True)

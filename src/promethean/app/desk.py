@@ -19,6 +19,7 @@ from promethean.domain.orders import OrderType
 if TYPE_CHECKING:
     from promethean.domain.books import BookSeries
     from promethean.domain.candles import CandleSeries
+    from promethean.engine.decide import Aggregation
     from promethean.engine.desk import Desk
     from promethean.exchanges.paper.venue import PaperTerms
     from promethean.exchanges.port import Capabilities
@@ -80,47 +81,84 @@ def account_limits(settings: Settings) -> dict[str, Decimal]:
     }
 
 
-def make_strategy(file: StrategyFile, instrument: Instrument, timeframe: str) -> Strategy | ArrayStrategy:
-    """The strategy that a file describes, at one market.  Raises ConfigError for parameters it refuses."""
-    from promethean.strategies.arrays import ArrayStrategy
-    from promethean.strategies.schedule import Scheduled
+def make_strategy(
+    file: StrategyFile, instrument: Instrument, timeframe: str, settings: Settings | None = None
+) -> Strategy | ArrayStrategy:
+    """The strategy that a file describes, at one market: what speaks, with its votes, stops and hours.
 
-    made = _unscheduled(file, instrument, timeframe)
-    if file.schedule is None:
-        return made
-    assert isinstance(made, ArrayStrategy), "a file with a schedule and another strategy is refused when it is read"
-    closes = file.exits.on_opposite in ("close", "flip")
-    return Scheduled(made, file.schedule, closes_opposite=closes)
-
-
-def _unscheduled(file: StrategyFile, instrument: Instrument, timeframe: str) -> Strategy | ArrayStrategy:
+    settings: what holds for aggregation where the file says nothing; None: their defaults.
+    Raises ConfigError for parameters it refuses.
+    """
     from promethean.strategies.arrays import ArrayStrategy
     from promethean.strategies.atr_stop import WithAtrStop
+    from promethean.strategies.schedule import Scheduled
+
+    made = _speaking(file, instrument, timeframe, settings or Settings())
+    if not isinstance(made, ArrayStrategy):
+        for key, value in (("exits.stop_loss_atr", file.exits.atr_stop), ("schedule", file.schedule)):
+            if value is not None:
+                raise ConfigError(f"{file.id}: {key} is not known to a strategy with on_event; remove it")
+        return made
+    if file.exits.atr_stop is not None:
+        made = WithAtrStop(made, file.exits.atr_stop, float(file.exits.protection.stop_loss))
+    if file.schedule is not None:
+        made = Scheduled(made, file.schedule, closes_opposite=file.exits.on_opposite in ("close", "flip"))
+    return made
+
+
+def _speaking(
+    file: StrategyFile, instrument: Instrument, timeframe: str, settings: Settings
+) -> Strategy | ArrayStrategy:
     from promethean.strategies.catalogue import STRATEGIES
     from promethean.strategies.conditional import ConditionStrategy
 
     identity = StrategyId(file.id)
-    made: Strategy | ArrayStrategy
     if file.conditions is not None:
-        made = ConditionStrategy(
+        return ConditionStrategy(
             file.conditions, id=identity, instrument=instrument.id, timeframe=timeframe, parameters=file.parameters
         )
-    else:
-        assert file.class_name is not None, "a strategy file has a class or conditions"
-        made = STRATEGIES.get(file.class_name)(
-            id=identity,
-            instrument=instrument.id,
-            timeframe=timeframe,
-            parameters=file.parameters,
-            can_short=instrument.market_type is MarketType.FUTURES,
-        )
-    if file.exits.atr_stop is None:
-        return made
+    assert file.class_name is not None, "a strategy file has a class or conditions"
+    can_short = instrument.market_type is MarketType.FUTURES
+    made = STRATEGIES.get(file.class_name)(
+        id=identity, instrument=instrument.id, timeframe=timeframe, parameters=file.parameters, can_short=can_short
+    )
+    return _counted(made, file, settings, can_short=can_short)
+
+
+def _counted(
+    made: Strategy | ArrayStrategy, file: StrategyFile, settings: Settings, *, can_short: bool
+) -> Strategy | ArrayStrategy:
+    """The class of a file as far as its votes count: alone, or aggregated with the technical score."""
+    from promethean.engine.combined import Alone, Combined, Part
+    from promethean.strategies.arrays import ArrayStrategy
+    from promethean.strategies.technical_score import TechnicalScoreStrategy
+
+    mode, threshold = _aggregation(file, settings)
+    technical = file.technical
+    if technical is None:
+        return Alone(made, mode, threshold) if isinstance(made, ArrayStrategy) else made
     if not isinstance(made, ArrayStrategy):
         raise ConfigError(
-            f"{file.id}: exits.stop_loss_atr is not known to a strategy with on_event; name the stop there"
+            f"{file.id}: technical joins strategies that are array functions, and {file.class_name} has a state of "
+            "its own; set technical.enabled: false"
         )
-    return WithAtrStop(made, file.exits.atr_stop, float(file.exits.protection.stop_loss))
+    score = TechnicalScoreStrategy(
+        id=made.id,
+        instrument=made.instrument,
+        timeframe=made.timeframe,
+        parameters=technical.parameters,
+        can_short=True,  # it votes for both sides; what a SELL means here is decided afterwards
+    )
+    parts = (Part(file.class_name or file.id, made, 1.0), Part("technical", score, technical.weight))
+    return Combined(parts, mode, threshold, can_short=can_short)
+
+
+def _aggregation(file: StrategyFile, settings: Settings) -> tuple[Aggregation, float]:
+    """How signals are combined, and from which confidence they count: what the file says, else the settings."""
+    from promethean.engine.decide import parse_aggregation
+
+    threshold = file.threshold if file.threshold is not None else settings.strategies.signal_threshold
+    return parse_aggregation(file.aggregation or settings.strategies.aggregation), threshold
 
 
 def listen(
@@ -215,21 +253,24 @@ def make_desk(
     is_asked: False for a desk that is looked at for its rules alone, whatever its strategy needs to speak.
     """
     from promethean.domain.candles import timeframe_ns
-    from promethean.engine.decide import parse_aggregation
+    from promethean.engine.decide import Aggregation
     from promethean.engine.desk import Desk, OnOpposite, Seat
     from promethean.risk.limits import Limits
     from promethean.strategies.arrays import ArrayStrategy, Trailing
 
     limits = Limits.from_record(record).stricter(file.limits)
-    strategy = make_strategy(file, instrument, timeframe)
+    strategy = make_strategy(file, instrument, timeframe, settings)
     silent = Trailing(strategy) if isinstance(strategy, ArrayStrategy) and not is_asked else None
+    mode, threshold = _aggregation(file, settings)
+    if file.technical is not None:
+        mode = Aggregation.THRESHOLD  # its sources are counted already: one voice is left, which reached the threshold
     slippage = file.slippage_tolerance
     seat = Seat(
         strategy=silent or listen(strategy, recorded, books),
         instrument=instrument,
         timeframe_ns=timeframe_ns(timeframe),
-        aggregation=parse_aggregation(file.aggregation or settings.strategies.aggregation),
-        threshold=file.threshold if file.threshold is not None else settings.strategies.signal_threshold,
+        aggregation=mode,
+        threshold=threshold,
         sizing=file.sizing,
         protection=file.exits.protection,
         order_type=file.order_type or OrderType(settings.execution.order_type),

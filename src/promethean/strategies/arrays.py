@@ -93,6 +93,15 @@ def innermost(strategy: ArrayStrategy) -> ArrayStrategy:
     return strategy
 
 
+@runtime_checkable
+class Telling(Protocol):
+    """A strategy that has more to tell about what it says than its readings."""
+
+    def metadata(self, said: Said, at: int) -> Mapping[str, str]:
+        """What a signal of this candle carries beside the readings, as text."""
+        ...
+
+
 class _Speaking:
     """What recorded and live candles have in common: signals and readings of one candle."""
 
@@ -108,6 +117,8 @@ class _Speaking:
             return ()
         reason = self.array_strategy.reason(said, at)
         values = {name: f"{array[at]:.6f}" for name, array in said.readings.items()}
+        if isinstance(self.array_strategy, Telling):
+            values |= self.array_strategy.metadata(said, at)
         confidence = float(said.confidence[at])
         common = (self._source, confidence, reason, self.instrument, self.timeframe, at_ns, self.id, values)
         signals = []

@@ -28,6 +28,7 @@ from promethean.strategies.exits_section import Exits, read_exits
 from promethean.strategies.frame import Frame
 from promethean.strategies.schedule import Schedule, Scheduled, read_schedule
 from promethean.strategies.sections import Section
+from promethean.strategies.technical_score import TechnicalSource, read_technical
 
 T = TypeVar("T")
 HUNDRED = Decimal(100)
@@ -70,6 +71,8 @@ class StrategyFile:
     class_name: of a class-based file; conditions: of a condition-driven one.  Exactly one of them is there.
     limits: what the file tightens, by limit code.  parameters: of the class or the conditions, sizes taken out.
     simulation: what the file says about the simulated venue.  schedule: when it may enter; None: at any time.
+    simulation: what the file says about the simulated venue.
+    technical: the technical score as a second source beside the class; None without.
     content: the file as JSON values, numbers with a point as text.
     config_hash: SHA-256 of the file's content, independent of layout and comments.
     """
@@ -96,6 +99,7 @@ class StrategyFile:
     content: Mapping[str, Any]
     config_hash: str
     schedule: Schedule | None = None
+    technical: TechnicalSource | None = None
 
 
 def parse_strategy(text: str, name: str, overrides: Mapping[str, str] = MappingProxyType({})) -> StrategyFile:
@@ -156,7 +160,7 @@ def _read_class_based(sections: Section, content: Mapping[str, Any], config_hash
     values = _parameters(parameters)
     order_type, slippage, simulation = _execution(sections.section("execution", optional=True), market)
     limits, cooldown = _limits(sections.section("risk_management", optional=True))
-    _technical(sections.section("technical", optional=True))
+    technical = read_technical(sections.section("technical", optional=True), class_name)
     made = sections.within(  # the class knows its parameters: a mistake in them is found now, with the file's name
         "",
         lambda: STRATEGIES.get(class_name)(
@@ -191,6 +195,7 @@ def _read_class_based(sections: Section, content: Mapping[str, Any], config_hash
         content=content,
         config_hash=config_hash,
         schedule=schedule,
+        technical=technical,
     )
 
 
@@ -331,12 +336,6 @@ def _parameters(parameters: Section) -> dict[str, Decimal | bool]:
     return values
 
 
-def _technical(technical: Section) -> None:
-    """The weight of the one source there is so far; other sources come with their parts."""
-    technical.only(("enabled", "weight", "rsi", "macd"))
-    technical.number("weight", Decimal("0.01"), Decimal(1000))
-    if technical.values.get("enabled", True) is not True:
-        raise technical.error("enabled", "is false, and the strategy has no other source; set it to true")
 
 
 def _execution(execution: Section, market: Section) -> tuple[OrderType | None, Decimal | None, Simulation]:
@@ -391,4 +390,5 @@ def _refuse_enabled(sections: Section, name: str) -> None:
     value = sections.values.get(name)
     if value is None or (isinstance(value, dict) and value.get("enabled") is False):
         return
-    raise sections.error(name, "is not available yet; remove it, or set enabled: false in it")
+    why = {"orderbook": "needs recorded order books, which a backtest or a run over candles does not have"}
+    raise sections.error(name, f"{why.get(name, 'is not available yet')}; remove it, or set enabled: false in it")

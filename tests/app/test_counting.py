@@ -1,0 +1,100 @@
+"""How the votes of a strategy file are counted, from the file to the trades: alone, and with the technical score."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from decimal import Decimal
+from pathlib import Path
+
+import pytest
+from tests.engine.builders import BTC as SPOT
+
+from promethean.app.backtesting import BacktestOptions, BacktestReport, as_object, run_backtest
+from promethean.app.desk import load_strategy, make_strategy
+from promethean.app.register import register_everything
+from promethean.config.layers import load_settings
+from promethean.domain.errors import ConfigError
+from promethean.engine.combined import Alone, Combined
+
+BTC = Path("data", "ohlcv", "binance_spot_BTCUSDT_1m_2025-05_2025-07.parquet")
+ETH = Path("data", "ohlcv", "binance_usdm_ETHUSDT_15m_2023-01_2024-06.parquet")
+UNTIL = {BTC: datetime(2025, 6, 15, tzinfo=UTC)}
+STEPS = {"risk_management__max_daily_trades": "100000"}  # a limit that refuses nothing, and asks for the engine
+FILE = """
+strategy: {id: counted, class: rsi_reversion}
+market: {exchange: binance, symbol: BTC/USDT, primary_timeframe: 1m}
+parameters: {position_size_pct: 10}
+technical: {enabled: false, weight: 1}
+exits: {stop_loss_pct: 1, take_profit_levels: [{target_pct: 1, close_pct: 100}]}
+execution: {order_type: market, latency_ms: 0, participation_max: unlimited}
+risk_management: {}
+"""
+
+
+@pytest.fixture
+def file(tmp_path: Path) -> Path:
+    register_everything()
+    path = tmp_path / "counted.yaml"
+    path.write_text(FILE)
+    return path
+
+
+def ran(file: Path, data: Path, until: datetime | None = None, **changes: str) -> BacktestReport:
+    overrides = {key.replace("__", "."): value for key, value in changes.items()}
+    settings = load_settings({}, {}, Path.cwd())
+    options = BacktestOptions(str(file), str(data), overrides, cash=Decimal(10_000), until=until)
+    return run_backtest(settings, options)
+
+
+def trades(report: BacktestReport) -> object:
+    return [as_object(report, with_trades=True)[key] for key in ("trade_list", "final_equity")]
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"strategy__signal_threshold": "0.8"},
+        {"strategy__aggregation_mode": "unanimous"},
+        {"technical__enabled": "true", "strategy__signal_threshold": "0.35"},
+        {"technical__enabled": "true", "technical__weight": "3"},
+        {"technical__enabled": "true", "strategy__aggregation_mode": "unanimous"},
+        {"technical__enabled": "true", "strategy__aggregation_mode": "voting"},
+        {"technical__enabled": "true", "strategy__aggregation_mode": "threshold", "strategy__signal_threshold": "0.8"},
+    ],
+    ids=lambda changes: " ".join(changes.values()),
+)
+@pytest.mark.parametrize("data", [BTC, ETH], ids=["spot", "futures"])
+def test_compiled_and_step_by_step_count_votes_alike(
+    shared: Path, file: Path, data: Path, changes: dict[str, str]
+) -> None:
+    if data is ETH:
+        file.write_text(FILE.replace("BTC/USDT", "ETH/USDT-PERP").replace("1m}", "15m}"))
+    compiled, stepped = (ran(file, shared / data, UNTIL.get(data), **changes, **more) for more in ({}, STEPS))
+    assert compiled.result.stepped is None
+    assert stepped.result.stepped is not None
+    assert trades(compiled) == trades(stepped)
+
+
+def test_a_higher_threshold_lets_fewer_entries_in(shared: Path, file: Path) -> None:
+    counts = [len(ran(file, shared / BTC, strategy__signal_threshold=at).result.books.trades) for at in ("0.6", "0.8")]
+    assert counts[0] > counts[1] > 0
+
+
+def test_the_shipped_technical_score_trades_over_real_candles(shared: Path) -> None:
+    report = ran(Path("technical_score"), shared / BTC)
+    assert report.metrics.trades > 100
+    assert len(report.bench.candles) == 105_120
+
+
+def test_a_file_with_both_is_one_voice_and_one_without_is_its_class(file: Path) -> None:
+    assert isinstance(make_strategy(load_strategy(file), SPOT, "1m"), Alone)
+    both = make_strategy(load_strategy(file, {"technical.enabled": "true", "technical.weight": "2"}), SPOT, "1m")
+    assert isinstance(both, Combined)
+    assert [(part.name, part.weight) for part in both.parts] == [("rsi_reversion", 1.0), ("technical", 2.0)]
+
+
+def test_the_technical_score_does_not_join_itself(file: Path) -> None:
+    file.write_text(FILE.replace("rsi_reversion", "technical_score"))
+    with pytest.raises(ConfigError, match=r"technical\.enabled is true, but the class technical_score is that source"):
+        load_strategy(file, {"technical.enabled": "true"})
+    assert load_strategy(file).technical is None
