@@ -46,10 +46,10 @@ class Aggregation(enum.StrEnum):
 
 
 # Room for the products of any two float64 as people write them, so that nothing is cut before it is compared.
-_EXACT = Context(prec=80)
+EXACT = Context(prec=80)
 
 
-def _as_written(number: float) -> Decimal:
+def as_written(number: float) -> Decimal:
     """0.7 is seven tenths: three of them have a mean of 0.7, in any order and with every version of Python."""
     return Decimal(repr(float(number)))
 
@@ -63,14 +63,14 @@ def _hold(reason: str) -> Outcome:
 
 
 def _reached(side: Side, confidence: Decimal, threshold: float, reason: str) -> Outcome:
-    if confidence >= _as_written(threshold):
+    if confidence >= as_written(threshold):
         return Outcome(side, float(confidence), reason)
     return _hold(f"{side} at {confidence:.3f} is below the threshold of {threshold:g}")
 
 
 def _voting(votes: Sequence[Vote], threshold: float) -> Outcome:
     for side in Side:
-        winners = [_as_written(vote.confidence) for vote in votes if vote.side is side]
+        winners = [as_written(vote.confidence) for vote in votes if vote.side is side]
         if 2 * len(winners) > len(votes):
             mean = _total(winners) / len(winners)
             return _reached(side, mean, threshold, f"{len(winners)} of {len(votes)} sources say {side}")
@@ -78,9 +78,9 @@ def _voting(votes: Sequence[Vote], threshold: float) -> Outcome:
 
 
 def _weighted(votes: Sequence[Vote], threshold: float) -> Outcome:
-    total = _total(_as_written(vote.weight) for vote in votes)
+    total = _total(as_written(vote.weight) for vote in votes)
     buy, sell = (
-        _total(_as_written(vote.weight) * _as_written(vote.confidence) for vote in votes if vote.side is side) / total
+        _total(as_written(vote.weight) * as_written(vote.confidence) for vote in votes if vote.side is side) / total
         for side in (Side.BUY, Side.SELL)
     )
     if buy == sell:
@@ -94,7 +94,7 @@ def _unanimous(votes: Sequence[Vote], threshold: float) -> Outcome:
     side = votes[0].side
     if len(votes) < 2 or len(sides) > 1 or side is None:
         return _hold("fewer than two sources answered, or they disagree")
-    least = _as_written(min(vote.confidence for vote in votes))
+    least = as_written(min(vote.confidence for vote in votes))
     return _reached(side, least, threshold, f"all {len(votes)} sources say {side}")
 
 
@@ -125,9 +125,9 @@ def aggregate(votes: Sequence[Vote], mode: Aggregation, threshold: float) -> Out
     """
     answering = [vote for vote in votes if vote.fresh]
     left_out = tuple(vote.source for vote in votes if not vote.fresh)
-    with localcontext(_EXACT):
-        configured = _total(_as_written(vote.weight) for vote in votes)
-        weight = _total(_as_written(vote.weight) for vote in answering)
+    with localcontext(EXACT):
+        configured = _total(as_written(vote.weight) for vote in votes)
+        weight = _total(as_written(vote.weight) for vote in answering)
         if weight <= 0 or 2 * weight < configured:
             return Outcome(None, 0.0, "insufficient_sources", left_out)
         outcome = AGGREGATORS[mode](answering, threshold)
