@@ -18,7 +18,7 @@ from promethean.engine.combined import Alone, Combined
 
 BTC = Path("data", "ohlcv", "binance_spot_BTCUSDT_1m_2025-05_2025-07.parquet")
 ETH = Path("data", "ohlcv", "binance_usdm_ETHUSDT_15m_2023-01_2024-06.parquet")
-UNTIL = {BTC: datetime(2025, 6, 15, tzinfo=UTC)}
+UNTIL = {BTC: datetime(2025, 6, 3, tzinfo=UTC), ETH: datetime(2023, 7, 1, tzinfo=UTC)}
 STEPS = {"risk_management__max_daily_trades": "100000"}  # a limit that refuses nothing, and asks for the engine
 FILE = """
 strategy: {id: counted, class: rsi_reversion}
@@ -81,9 +81,10 @@ def test_a_higher_threshold_lets_fewer_entries_in(shared: Path, file: Path) -> N
 
 
 def test_the_shipped_technical_score_trades_over_real_candles(shared: Path) -> None:
-    report = ran(Path("technical_score"), shared / BTC)
-    assert report.metrics.trades > 100
-    assert len(report.bench.candles) == 105_120
+    report = ran(Path("technical_score"), shared / BTC, UNTIL[BTC])
+    assert len(report.bench.candles) == 14 * 1440
+    assert 50 < report.metrics.trades <= 14 * 20  # its own limit of trades a day
+    assert {part.reason for part in report.result.books.parts} >= {"signal"}
 
 
 def test_a_file_with_both_is_one_voice_and_one_without_is_its_class(file: Path) -> None:

@@ -177,6 +177,18 @@ def test_it_tells_who_said_what_and_how_it_was_counted() -> None:
     }
 
 
+class TellingMore(Fixed):
+    def metadata(self, said: Said, at: int) -> dict[str, str]:
+        return {"mood": "calm"}
+
+
+def test_what_else_a_source_tells_is_passed_on() -> None:
+    more = TellingMore(one(1, 0.9))
+    assert Alone(more, Aggregation.WEIGHTED, 0.6).metadata(more.said, 0) == {"mood": "calm"}
+    together = Combined([Part("a", more, 1.0)], Aggregation.WEIGHTED, 0.6, can_short=True)
+    assert together.metadata(together.say(FRAME), 0)["a mood"] == "calm"
+
+
 def closing(close: float = 100.0) -> tuple[CandleClosed, MarketView]:
     candle = Candle(BTC, "1m", 0, 60 * 10**9, close, close, close, close, 1.0)
     return CandleClosed(candle, candle.close_time_ns), MarketView().with_candle(candle)
@@ -224,4 +236,4 @@ def test_alone_and_sure_it_says_just_what_it_says() -> None:
     assert strategy.say(FRAME) is said
     assert (strategy.window, strategy.reason(said, 0)) == (7, "it said so at 0")
     assert isinstance(strategy, ArrayStrategy)
-    assert not isinstance(strategy, Telling)
+    assert strategy.metadata(said, 0) == {}

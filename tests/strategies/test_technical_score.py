@@ -9,12 +9,15 @@ import numpy as np
 import pytest
 from tests.strategies.recorded import invented
 
+from promethean.domain.candles import Candle, CandleSeries
 from promethean.domain.errors import ConfigError
+from promethean.domain.events import CandleClosed
 from promethean.domain.ids import InstrumentId, StrategyId
-from promethean.strategies.arrays import CLOSES_LONG
+from promethean.domain.market import MarketView
+from promethean.strategies.arrays import CLOSES_LONG, Prepared
 from promethean.strategies.catalogue import STRATEGIES
 from promethean.strategies.frame import Frame
-from promethean.strategies.sources.technical import technical_score
+from promethean.strategies.sources.technical import PARTS, technical_score
 from promethean.strategies.technical_score import TechnicalScoreStrategy, read_settings
 
 
@@ -29,6 +32,14 @@ def scoring(*, can_short: bool = True, **parameters: Any) -> TechnicalScoreStrat
 
 
 FRAME = Frame(invented(3, 2000), "1m")
+
+
+def candle(candles: CandleSeries, place: int) -> Candle:
+    opened = int(candles.open_time_ns[place])
+    values = [float(getattr(candles, name)[place]) for name in ("open", "high", "low", "close", "volume")]
+    return Candle(InstrumentId("binance:BTCUSDT"), "1m", opened, opened + 60 * 10**9, *values)
+
+
 scores = technical_score(FRAME).score
 
 
@@ -59,7 +70,17 @@ def test_it_says_what_the_score_is_made_of_and_when_it_is_strong() -> None:
 
 
 def test_its_first_reading_is_the_score() -> None:
-    assert next(iter(scoring().say(FRAME).readings)) == "score"
+    assert list(scoring(rsi_period=9).say(FRAME).readings) == ["score", "RSI(9)"]
+
+
+def test_a_signal_carries_the_parts_of_the_score() -> None:
+    recorded = Prepared(scoring(), FRAME)
+    place = int(recorded.spoken[0])
+    closed = candle(FRAME.candles, place)
+    (signal,) = recorded.on_event(CandleClosed(closed, closed.close_time_ns), MarketView())
+    parts = {name: int(points) for name, points in signal.metadata.items() if name in PARTS}
+    assert sum(parts.values()) == float(signal.metadata["score"]) == scores[place]
+    assert 0 not in parts.values()
 
 
 def test_it_is_registered_under_the_name_that_files_use() -> None:

@@ -11,7 +11,7 @@ from msgspec.structs import replace
 from promethean.domain.candles import FloatArray
 from promethean.engine.decide import Aggregation, aggregate, told
 from promethean.engine.votes import Flags, VoteArray, aggregate_arrays
-from promethean.strategies.arrays import CLOSES_ALL, CLOSES_LONG, ArrayStrategy, FlagArray, Said
+from promethean.strategies.arrays import CLOSES_ALL, CLOSES_LONG, ArrayStrategy, FlagArray, Said, Telling
 from promethean.strategies.frame import Frame
 
 
@@ -37,6 +37,10 @@ class Alone:
     def reason(self, said: Said, at: int) -> str:
         """Why, as the strategy says it."""
         return self.strategy.reason(said, at)
+
+    def metadata(self, said: Said, at: int) -> Mapping[str, str]:
+        """What else the strategy tells."""
+        return _told_by(self.strategy, said, at)
 
 
 class Part(Struct, frozen=True):
@@ -109,10 +113,19 @@ class Combined:
         return "; ".join(agreed + spoken)
 
     def metadata(self, said: Said, at: int) -> Mapping[str, str]:
-        """What the signal carries beside its readings: the sources and how they were counted."""
+        """What the signal carries beside its readings: what else each tells, the sources and how they were counted."""
         assert isinstance(said, CombinedSaid), "what it said itself"
+        more = {
+            f"{part.name} {name}": value
+            for part, each in zip(self.parts, said.parts, strict=True)
+            for name, value in _told_by(part.strategy, each, at).items()
+        }
         votes = [vote.at(at) for vote in said.votes]
-        return told(votes, aggregate(votes, self.mode, self.threshold), self.mode)
+        return more | told(votes, aggregate(votes, self.mode, self.threshold), self.mode)
+
+
+def _told_by(strategy: ArrayStrategy, said: Said, at: int) -> Mapping[str, str]:
+    return strategy.metadata(said, at) if isinstance(strategy, Telling) else {}
 
 
 def _answered(said: Said) -> Flags:

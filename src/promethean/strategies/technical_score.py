@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from decimal import Decimal
+from types import MappingProxyType
 
 import numpy as np
 from msgspec import Struct
 
+from promethean.domain.candles import FloatArray
 from promethean.domain.errors import ConfigError, unknown_name
 from promethean.domain.ids import InstrumentId, StrategyId
 from promethean.strategies.arrays import CLOSES_LONG, Said
@@ -15,7 +17,6 @@ from promethean.strategies.catalogue import strategy
 from promethean.strategies.frame import Frame
 from promethean.strategies.sections import Section
 from promethean.strategies.sources.technical import (
-    PARTS,
     TechnicalSettings,
     score_confidence,
     technical_score,
@@ -27,6 +28,12 @@ SCORE = "score"
 _BAND = "vwap_band_pct"
 _WHOLE = ("score_min", "score_strong", "rsi_period", "macd_fast", "macd_slow", "macd_signal", "event_candles")
 _LEVELS = ("oversold", "overbought", _BAND)
+
+
+class ScoredSaid(Said, frozen=True):
+    """What the technical score says.  parts: what the score is made of, as `TechnicalScore` has it."""
+
+    parts: Mapping[str, FloatArray] = MappingProxyType({})
 
 
 @strategy(TECHNICAL_SCORE)
@@ -53,7 +60,7 @@ class TechnicalScoreStrategy:
         self.window = technical_window(self.settings, timeframe)
         self._can_short = can_short
 
-    def say(self, frame: Frame) -> Said:
+    def say(self, frame: Frame) -> ScoredSaid:
         """BUY from +score_min on; SELL, or CLOSE of longs where there are no shorts, from -score_min on."""
         found = technical_score(frame, self.settings)
         score = found.score
@@ -61,15 +68,20 @@ class TechnicalScoreStrategy:
         nothing = np.zeros(len(score), np.int8)
         side = buys.astype(np.int8) - (sells.astype(np.int8) if self._can_short else nothing)
         leave = nothing if self._can_short else sells.astype(np.int8) * np.int8(CLOSES_LONG)
-        readings = {SCORE: score, **found.parts, f"RSI({self.settings.rsi_period})": found.rsi}
-        return Said(side, leave, score_confidence(score), readings)
+        readings = {SCORE: score, f"RSI({self.settings.rsi_period})": found.rsi}
+        return ScoredSaid(side, leave, score_confidence(score), readings, parts=found.parts)
 
     def reason(self, said: Said, at: int) -> str:
         """The score and what it is made of."""
         score = said.readings[SCORE][at]
-        parts = [f"{name} {said.readings[name][at]:+.0f}" for name in PARTS if said.readings[name][at]]
+        parts = [f"{name} {points}" for name, points in self.metadata(said, at).items()]
         strength = "strong technical score" if abs(score) >= self.settings.score_strong else "technical score"
         return f"{strength} of {score:+.0f}: {', '.join(parts)}"
+
+    def metadata(self, said: Said, at: int) -> Mapping[str, str]:
+        """The parts of the score that are not zero."""
+        assert isinstance(said, ScoredSaid), "what it said itself"
+        return {name: f"{points[at]:+.0f}" for name, points in said.parts.items() if points[at]}
 
 
 def read_settings(parameters: Mapping[str, Decimal | bool]) -> TechnicalSettings:

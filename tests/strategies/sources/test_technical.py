@@ -263,7 +263,7 @@ def test_between_its_levels_the_rsi_says_nothing() -> None:
     ("changes", "message"),
     [
         ({"score_min": 0}, "score_min is 0; it lies between 1 and 14"),
-        ({"score_min": 6}, "score_strong is 5; it lies between 6 and 14"),
+        ({"score_strong": 15}, "score_strong is 15; it lies between 1 and 14"),
         ({"rsi_period": 65}, "rsi_period is 65; it lies between 2 and 64"),
         ({"macd_fast": 26}, "macd_fast is 26; it lies between 1 and 25"),
         ({"macd_slow": 182}, "macd_slow is 182; it lies between 2 and 181"),

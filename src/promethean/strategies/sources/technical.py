@@ -63,7 +63,7 @@ class TechnicalSettings(Struct, frozen=True):
     def __post_init__(self) -> None:
         for name, low, high in (
             ("score_min", 1, SCORE_MAX),
-            ("score_strong", self.score_min, SCORE_MAX),
+            ("score_strong", 1, SCORE_MAX),
             ("rsi_period", 2, PERIOD_MAX),
             ("oversold", 0, 100),
             ("overbought", 0, 100),
