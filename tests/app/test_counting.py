@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 from tests.engine.builders import BTC as SPOT
 
-from promethean.app.backtesting import BacktestOptions, BacktestReport, as_object, run_backtest
+from promethean.app.backtest_answers import as_object
+from promethean.app.backtesting import BacktestOptions, BacktestReport, run_backtest
 from promethean.app.desk import load_strategy, make_strategy
 from promethean.app.register import register_everything
 from promethean.config.layers import load_settings
