@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from decimal import Decimal, localcontext
 from types import MappingProxyType
 from typing import TypeAlias
 
@@ -12,7 +13,7 @@ from numpy.typing import NDArray
 
 from promethean.domain.candles import FloatArray
 from promethean.domain.market import Side
-from promethean.engine.decide import Aggregation, Vote, aggregate
+from promethean.engine.decide import EXACT, Aggregation, Vote, aggregate, as_written
 from promethean.strategies.arrays import FlagArray
 
 Flags: TypeAlias = NDArray[np.bool_]
@@ -59,12 +60,10 @@ def aggregate_arrays(votes: Sequence[VoteArray], mode: Aggregation, threshold: f
              `aggregate` within rounding, and to the last digit where it decides about a threshold.
     """
     table = _table(votes)
-    configured, answering = sum(vote.weight for vote in votes), table.weight.sum(axis=0)
     side, confidence, is_near = _ARRAYS[mode](table, threshold)
     spoken = (table.buys | table.sells).any(axis=0)
-    is_near |= np.abs(2 * answering - configured) <= NEAR * configured
-    enough = (answering > 0) & (2 * answering >= configured)
-    side = np.where(enough & spoken, side, 0).astype(np.int8)
+    spoken &= _enough(votes)
+    side = np.where(spoken, side, 0).astype(np.int8)
     known: dict[tuple[object, ...], tuple[int, float]] = {}
     for place in np.flatnonzero(is_near & spoken).tolist():
         said = [vote.at(place) for vote in votes]
@@ -74,6 +73,20 @@ def aggregate_arrays(votes: Sequence[VoteArray], mode: Aggregation, threshold: f
             known[key] = (outcome.side.sign if outcome.side is not None else 0), outcome.confidence
         side[place], confidence[place] = known[key]
     return side, np.where(side != 0, confidence, 0.0)
+
+
+def _enough(votes: Sequence[VoteArray]) -> Flags:
+    """Where those who answered have half of the configured weight; decided once for each set of them."""
+    members = np.array([1 << number for number in range(len(votes))]) @ np.array([vote.fresh for vote in votes])
+    sets, which = np.unique(members, return_inverse=True)
+    enough = np.zeros(len(sets), np.bool_)
+    with localcontext(EXACT):
+        weights = [as_written(vote.weight) for vote in votes]
+        for place, members_of in enumerate(sets.tolist()):
+            there = sum((weight for number, weight in enumerate(weights) if members_of >> number & 1), Decimal(0))
+            enough[place] = there > 0 and 2 * there >= sum(weights)
+    found: Flags = enough[which]
+    return found
 
 
 def _table(votes: Sequence[VoteArray]) -> _Table:

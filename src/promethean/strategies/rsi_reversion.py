@@ -7,7 +7,6 @@ from decimal import Decimal
 
 import numpy as np
 
-from promethean.domain.candles import FloatArray
 from promethean.domain.errors import ConfigError
 from promethean.domain.ids import InstrumentId, StrategyId
 from promethean.indicators.momentum.rsi import rsi_window
@@ -15,6 +14,7 @@ from promethean.strategies.arrays import Said
 from promethean.strategies.catalogue import strategy
 from promethean.strategies.frame import Frame
 from promethean.strategies.parameters import Parameters, is_number
+from promethean.strategies.sources.technical import rsi_confidence
 
 PERIOD_MAX = 78  # its window still fits into the candles that a view keeps, so backtest and live read the same ones
 _BEFORE = "the candle before"
@@ -67,12 +67,7 @@ class RsiReversion:
         else:
             known = ~np.isnan(before)  # the first value of all decides nothing
             buys, sells = (now < self.oversold) & known, (now > self.overbought) & known
-        extreme = before if self.confirm else now
-        depth = np.where(
-            buys, (self.oversold - extreme) / self.oversold, (extreme - self.overbought) / (100 - self.overbought)
-        )
-        # What people read; the noise of float sums is not part of it.
-        confidence: FloatArray = np.round(np.minimum(1.0, 0.6 + 0.4 * depth), 6).astype(np.float64)
+        confidence = rsi_confidence(before if self.confirm else now, self.oversold, self.overbought)
         side = buys.astype(np.int8) + sells.astype(np.int8) * np.int8(self._overbought_type)
         leave = sells.astype(np.int8) if not self._overbought_type else np.zeros(len(now), np.int8)
         readings = {self.name: now, _BEFORE: before} if self.confirm else {self.name: now}
