@@ -8,15 +8,23 @@ from pathlib import Path
 
 import pytest
 from tests.engine.builders import BTC as SPOT
+from tests.strategies.recorded import COLUMNS, cut, read
 
 from promethean.app.backtest_answers import as_object
 from promethean.app.backtesting import BacktestOptions, BacktestReport, run_backtest
 from promethean.app.desk import load_strategy, make_strategy
 from promethean.app.register import register_everything
 from promethean.config.layers import load_settings
+from promethean.domain.candles import Candle
 from promethean.domain.errors import ConfigError
+from promethean.domain.events import CandleClosed
+from promethean.domain.market import MarketView
 from promethean.engine.combined import Alone, Combined
+from promethean.strategies.arrays import Prepared, Trailing
+from promethean.strategies.frame import Frame
 
+D = Decimal
+MINUTE_NS = 60 * 10**9
 BTC = Path("data", "ohlcv", "binance_spot_BTCUSDT_1m_2025-05_2025-07.parquet")
 ETH = Path("data", "ohlcv", "binance_usdm_ETHUSDT_15m_2023-01_2024-06.parquet")
 UNTIL = {BTC: datetime(2025, 6, 3, tzinfo=UTC), ETH: datetime(2023, 7, 1, tzinfo=UTC)}
@@ -43,7 +51,7 @@ def file(tmp_path: Path) -> Path:
 def ran(file: Path, data: Path, until: datetime | None = None, **changes: str) -> BacktestReport:
     overrides = {key.replace("__", "."): value for key, value in changes.items()}
     settings = load_settings({}, {}, Path.cwd())
-    options = BacktestOptions(str(file), str(data), overrides, cash=Decimal(10_000), until=until)
+    options = BacktestOptions(str(file), str(data), overrides, cash=D(10_000), until=until)
     return run_backtest(settings, options)
 
 
@@ -74,6 +82,38 @@ def test_compiled_and_step_by_step_count_votes_alike(
     assert compiled.result.stepped is None
     assert stepped.result.stepped is not None
     assert trades(compiled) == trades(stepped)
+
+
+def test_conditions_are_one_voice_whatever_the_settings_say_of_several(shared: Path) -> None:
+    settings = load_settings({"strategies.aggregation": "unanimous"}, {}, Path.cwd())
+    compiled, stepped = (
+        run_backtest(
+            settings, BacktestOptions("reference_rsi", str(shared / BTC), more, cash=D(100_000), until=UNTIL[BTC])
+        )
+        for more in ({}, {"risk.max_daily_trades": "100000"})
+    )
+    assert (compiled.result.stepped is None, stepped.result.stepped is None) == (True, False)
+    assert compiled.metrics.trades > 50
+    assert trades(compiled) == trades(stepped)
+
+
+def test_live_and_recorded_candles_are_counted_alike(shared: Path, file: Path) -> None:
+    changes = {"technical.enabled": "true", "strategy.signal_threshold": "0.35"}
+    strategy = make_strategy(load_strategy(file, changes), SPOT, "1m")
+    assert isinstance(strategy, Combined)
+    candles = cut(read(shared / BTC), 0, strategy.window + 1500)
+    recorded, live = Prepared(strategy, Frame(candles, "1m")), Trailing(strategy)
+    spoken = 0
+    for place in range(strategy.window, len(candles), 7):
+        values = [float(getattr(candles, name)[place]) for name in COLUMNS]
+        opened = int(candles.open_time_ns[place])
+        closed = Candle(SPOT.id, "1m", opened, opened + MINUTE_NS, *values)
+        view = MarketView().with_series(SPOT.id, "1m", cut(candles, 0, place + 1))
+        event = CandleClosed(closed, closed.close_time_ns)
+        now, then = live.on_event(event, view), recorded.on_event(event, view)
+        assert [(s.type, s.confidence, s.reason) for s in now] == [(s.type, s.confidence, s.reason) for s in then]
+        spoken += bool(now)
+    assert spoken > 50
 
 
 def test_a_higher_threshold_lets_fewer_entries_in(shared: Path, file: Path) -> None:

@@ -262,8 +262,8 @@ def make_desk(
     strategy = make_strategy(file, instrument, timeframe, settings)
     silent = Trailing(strategy) if isinstance(strategy, ArrayStrategy) and not is_asked else None
     mode, threshold = _aggregation(file, settings)
-    if file.technical is not None:
-        mode = Aggregation.THRESHOLD  # its sources are counted already: one voice is left, which reached the threshold
+    if file.technical is not None or file.conditions is not None:
+        mode = Aggregation.THRESHOLD  # sources that are counted already, and conditions that hold, are one voice
     slippage = file.slippage_tolerance
     seat = Seat(
         strategy=silent or listen(strategy, recorded, books),
