@@ -36,6 +36,11 @@ class Postgres:
         if self._server is not None:
             self._server.stop()
 
+    @property
+    def is_ours(self) -> bool:
+        """Whether this process started the server and will stop it."""
+        return self._server is not None
+
     def find_again(self) -> None:
         """After a failure: start our own server again, or look where the one of another process has gone."""
         if self._server is None:

@@ -15,6 +15,7 @@ from promethean.config.tree import Settings
 from promethean.domain.errors import ConfigError
 
 if TYPE_CHECKING:
+    from promethean.evaluation.ledger import Books
     from promethean.evaluation.rules import Rules
     from promethean.evaluation.sweep import Outcome
     from promethean.strategies.arrays import ArrayStrategy
@@ -43,8 +44,6 @@ def run_sweep(
     done:   is told combinations done and to do.
     Raises ConfigError for what cannot be used, and for rules that only a backtest can carry.
     """
-    from promethean.evaluation.stepped import SteppedBacktest
-
     began = time.perf_counter()
     bench = prepare(settings, options)
     loaded = time.perf_counter()
@@ -53,10 +52,7 @@ def run_sweep(
     confirmed = None
     if outcomes:
         best = max(outcomes, key=lambda outcome: outcome.final_equity)
-        chosen = dataclasses.replace(options, overrides={**options.overrides, **best.parameters})
-        file = load_strategy(find_strategy_file(settings, options.strategy), chosen.overrides)
-        again = _varied(bench, file)
-        books = SteppedBacktest(desk_of(again, again.candles), again.terms, again.candles, again.cash).run()
+        books = stepped_books(bench, options, best.parameters)
         confirmed = Confirmed(best, len(books.trades), books.cash)
     return SweepReport(bench, outcomes, seconds, loaded - began, confirmed)
 
@@ -89,32 +85,69 @@ class Confirmed:
 def _variants(
     bench: Bench, options: BacktestOptions, wanted: Sequence[Mapping[str, str]]
 ) -> Iterator[tuple[Mapping[str, str], ArrayStrategy, Rules]]:
-    """Strategy and rules of every combination; the file is read again only where a key of it changes."""
-    from promethean.evaluation.rules import Rules
-    from promethean.strategies.arrays import ArrayStrategy
-    from promethean.strategies.conditional import ConditionStrategy
-
-    path = find_strategy_file(bench.settings, options.strategy)
-    own = set(bench.file.parameters)
-    strategy = bench.strategy()
-    if not isinstance(strategy, ArrayStrategy):
-        raise ConfigError(f"{bench.file.id} has a state of its own and is stepped candle by candle; use backtest --set")
-    rules = Rules(desk_of(bench, None).seats[0], bench.terms, bench.cash)
+    """Strategy and rules of every combination."""
+    variants = Variants(bench, options)
     for parameters in wanted:
-        file = bench.file
-        if not set(parameters) <= own or not isinstance(strategy, ConditionStrategy):
-            file = load_strategy(path, {**options.overrides, **parameters})
-            varied = _varied(bench, file)
-            made = varied.strategy()
-            assert isinstance(made, ArrayStrategy), "the class does not change with a parameter"
-            rules_of = Rules(desk_of(varied, None).seats[0], varied.terms, bench.cash)
-        else:
-            values = {**bench.file.parameters, **{name: Decimal(value) for name, value in parameters.items()}}
-            made, rules_of = strategy.at(values), rules
-        reason = "limits that the file sets" if file.limits else rules_of.needs_steps()
+        made = variants.made_with(parameters)
+        reason = "limits that the file sets" if made.bench.file.limits else made.rules.needs_steps()
         if reason is not None:
             raise ConfigError(f"a sweep does not know {reason}; use backtest for it")
-        yield parameters, made, rules_of
+        yield parameters, made.strategy, made.rules
+
+
+@dataclass(frozen=True, slots=True)
+class Made:
+    """A strategy file with other values: at its market, with its rules.  bench: the candles under these values."""
+
+    bench: Bench
+    strategy: ArrayStrategy
+    rules: Rules
+
+
+class Variants:
+    """A strategy file with other values, again and again; it is read again only where a key of it changes.
+
+    Raises ConfigError for a strategy that is no array function.
+    """
+
+    def __init__(self, bench: Bench, options: BacktestOptions) -> None:
+        from promethean.evaluation.rules import Rules
+        from promethean.strategies.arrays import ArrayStrategy
+
+        self._bench, self._options = bench, options
+        self._path = find_strategy_file(bench.settings, options.strategy)
+        strategy = bench.strategy()
+        if not isinstance(strategy, ArrayStrategy):
+            raise ConfigError(
+                f"{bench.file.id} has a state of its own and is stepped candle by candle; use backtest --set"
+            )
+        self._strategy = strategy
+        self._rules = Rules(desk_of(bench, None).seats[0], bench.terms, bench.cash)
+
+    def made_with(self, parameters: Mapping[str, str]) -> Made:
+        """The strategy with these values.  Raises ConfigError for a name or a value that it refuses."""
+        from promethean.evaluation.rules import Rules
+        from promethean.strategies.arrays import ArrayStrategy
+        from promethean.strategies.conditional import ConditionStrategy
+
+        bench = self._bench
+        if set(parameters) <= set(bench.file.parameters) and isinstance(self._strategy, ConditionStrategy):
+            values = {**bench.file.parameters, **{name: Decimal(value) for name, value in parameters.items()}}
+            return Made(bench, self._strategy.at(values), self._rules)
+        file = load_strategy(self._path, {**self._options.overrides, **parameters})
+        bench = _varied(bench, file)
+        made = bench.strategy()
+        assert isinstance(made, ArrayStrategy), "the class does not change with a parameter"
+        return Made(bench, made, Rules(desk_of(bench, None).seats[0], bench.terms, bench.cash))
+
+
+def stepped_books(bench: Bench, options: BacktestOptions, parameters: Mapping[str, str]) -> Books:
+    """The books of the strategy with these values, every event through the engine."""
+    from promethean.evaluation.stepped import SteppedBacktest
+
+    path = find_strategy_file(bench.settings, options.strategy)
+    again = _varied(bench, load_strategy(path, {**options.overrides, **parameters}))
+    return SteppedBacktest(desk_of(again, again.candles), again.terms, again.candles, again.cash).run()
 
 
 def _varied(bench: Bench, file: StrategyFile) -> Bench:

@@ -32,6 +32,7 @@ for _module in (
     "run",
     "backtest",
     "validate",
+    "optimize",
     "status",
     "kill",
     "program",

@@ -192,6 +192,12 @@ def daily_equity(equity: FloatArray, open_time_ns: IntArray) -> FloatArray:
     return ends
 
 
+def sharpe_ratio(daily: FloatArray) -> float | None:
+    """The Sharpe ratio of daily returns, annualised; None where it cannot be known."""
+    found = _ratio(daily, daily)
+    return None if found is None else found * math.sqrt(DAYS_A_YEAR)
+
+
 def _ratio(returns: FloatArray, spread: FloatArray, about: float | None = None) -> float | None:
     """Mean return over the deviation of `spread` from its mean, or from `about`; None where there is none."""
     if len(returns) < 2:

@@ -1,0 +1,129 @@
+"""How far the best of many parameter sets is luck: deflated Sharpe ratio, probability of overfitting, stability."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from itertools import combinations
+from statistics import NormalDist
+
+import numpy as np
+from msgspec import Struct
+
+from promethean.domain.candles import FloatArray
+
+BLOCKS = 16
+BLOCK_DAYS_MIN = 2
+SETS_AT_ONCE = 1000
+GROUPS = 5
+_NORMAL = NormalDist()
+
+
+class Deflated(Struct, frozen=True):
+    """The Sharpe ratio of the best set beside what the best of so many would show by luck alone; both of a day.
+
+    probability: that the true ratio is above that; None where too little is known.
+    """
+
+    sharpe_raw: float
+    expected_by_luck: float
+    probability: float | None
+
+
+def deflated_sharpe(daily: FloatArray, ratios: FloatArray) -> Deflated | None:
+    """The deflated Sharpe ratio of a set.
+
+    daily:   its returns of each day.  ratios: Sharpe ratios of a day of all sets that were tried, its own included.
+    Returns: None for fewer than two returns, or none that differ.
+    Source:  Bailey, Lopez de Prado (2014), The Deflated Sharpe Ratio: Correcting for Selection Bias, Backtest
+             Overfitting and Non-Normality.
+    """
+    if len(daily) < 2 or not np.std(daily) > 0:
+        return None
+    sharpe = float(np.mean(daily) / np.std(daily, ddof=1))
+    luck = expected_maximum(len(ratios), float(np.var(ratios, ddof=1)) if len(ratios) > 1 else 0.0)
+    centred = (daily - np.mean(daily)) / np.std(daily)
+    skew, kurtosis = float(np.mean(centred**3)), float(np.mean(centred**4))
+    return Deflated(sharpe, luck, probability_above(sharpe, luck, len(daily), skew, kurtosis))
+
+
+def expected_maximum(trials: int, variance: float) -> float:
+    """The Sharpe ratio that the best of `trials` shows when none has any skill.  variance: of their ratios."""
+    if trials < 2:
+        return 0.0
+    gamma = float(np.euler_gamma)
+    first, second = _NORMAL.inv_cdf(1 - 1 / trials), _NORMAL.inv_cdf(1 - 1 / (trials * math.e))
+    return math.sqrt(variance) * ((1 - gamma) * first + gamma * second)
+
+
+def probability_above(sharpe: float, benchmark: float, count: int, skew: float, kurtosis: float) -> float | None:
+    """The probability that the true Sharpe ratio is above a benchmark.
+
+    sharpe, benchmark: of one observation.  count: observations.  kurtosis: 3 for the normal distribution.
+    Returns: None where the formula has no answer.
+    """
+    spread = 1 - skew * sharpe + (kurtosis - 1) / 4 * sharpe**2
+    if count < 2 or not spread > 0:
+        return None
+    return _NORMAL.cdf((sharpe - benchmark) * math.sqrt(count - 1) / math.sqrt(spread))
+
+
+def block_sums(daily: FloatArray) -> FloatArray:
+    """Count, sum and sum of squares of the returns in 16 blocks of days, shape (16, 3); no rows for too few days."""
+    if len(daily) < BLOCKS * BLOCK_DAYS_MIN:
+        return np.empty((0, 3))
+    blocks = np.array_split(daily, BLOCKS)
+    return np.array([[len(block), block.sum(), (block**2).sum()] for block in blocks])
+
+
+def probability_of_overfitting(sums: FloatArray) -> float | None:
+    """How often the set that is best on half of the blocks is below the median of all sets on the other half.
+
+    sums:    of each set, as `block_sums` gives them, shape (sets, 16, 3).
+    Returns: between 0 and 1; None for fewer than two sets or too few days.
+    Source:  Bailey, Borwein, Lopez de Prado, Zhu (2017), The Probability of Backtest Overfitting: combinatorially
+             symmetric cross-validation by the Sharpe ratio.
+    """
+    if len(sums) < 2 or sums.shape[1] != BLOCKS:
+        return None
+    halves = np.zeros((math.comb(BLOCKS, BLOCKS // 2), BLOCKS))
+    for row, chosen in zip(halves, combinations(range(BLOCKS), BLOCKS // 2), strict=True):
+        row[list(chosen)] = 1.0
+    below = 0.0
+    for start in range(0, len(halves), SETS_AT_ONCE):
+        chosen_half = halves[start : start + SETS_AT_ONCE]
+        inside, outside = _ratios(chosen_half, sums), _ratios(1.0 - chosen_half, sums)
+        best = np.argmax(inside, axis=1)
+        shown = outside[np.arange(len(best)), best]
+        # Ties share their places: a set that is like all others is in the middle.
+        rank = (outside < shown[:, None]).sum(axis=1) + ((outside == shown[:, None]).sum(axis=1) + 1) / 2
+        below += float(np.count_nonzero(rank / (len(sums) + 1) < 0.5))
+        below += 0.5 * float(np.count_nonzero(rank / (len(sums) + 1) == 0.5))
+    return below / len(halves)
+
+
+def _ratios(half: FloatArray, sums: FloatArray) -> FloatArray:
+    """Sharpe ratios on the chosen blocks, shape (halves, sets); zero where nothing differs."""
+    count, total, squares = (half @ sums[:, :, place].T for place in range(3))
+    mean = total / count
+    variance = np.maximum(squares / count - mean**2, 0.0)
+    noise = 1e-18  # below, the squares of floats leave a variance that is none
+    return np.where(variance > noise, mean / np.sqrt(np.where(variance > noise, variance, 1.0)), 0.0)
+
+
+def importance(places: Sequence[int], values: FloatArray) -> float:
+    """Share of the differences between sets that one parameter explains, 0 to 1.
+
+    places: the place of its value in each set; neighbouring values form at most five groups.
+    values: the objective of each set.
+    Source: Kelley's epsilon squared: the share between groups, less what chance gives.
+    """
+    count = len(values)
+    edges = np.unique(np.quantile(places, np.linspace(0, 1, GROUPS + 1)[1:-1], method="nearest"))
+    groups = np.searchsorted(edges, places, side="left")
+    kinds = np.unique(groups)
+    around = float(np.sum((values - values.mean()) ** 2))
+    if count <= len(kinds) or not around > 0:
+        return 0.0
+    inside = sum(float(np.sum((values[groups == kind] - values[groups == kind].mean()) ** 2)) for kind in kinds)
+    return max(0.0, 1.0 - (inside / (count - len(kinds))) / (around / (count - 1)))
