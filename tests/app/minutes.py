@@ -7,6 +7,8 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from promethean.app.backtesting import BacktestOptions
 
 D = Decimal
@@ -28,5 +30,19 @@ def candles(path: Path, count: int, missing: frozenset[int] = frozenset()) -> Pa
         price = 100_000 - 50 * min(number % 60, 60 - number % 60)
         if number not in missing:
             lines.append(f"{FIRST_MS + number * MINUTE_MS},{price},{price + 20},{price - 20},{price},50.5")
+    path.write_text("\n".join(lines) + "\n")
+    return path
+
+
+def invented(path: Path, days: int, seed: int = 1) -> Path:
+    """A seeded random walk in candles of 15 minutes, which leans back to where it began."""
+    random = np.random.default_rng(seed)
+    lines, close = ["timestamp,open,high,low,close,volume"], 100_000.0
+    for number in range(days * 96):
+        opened = close
+        close = opened * np.exp(random.normal(0, 0.004) - 0.01 * np.log(opened / 100_000))
+        high, low = max(opened, close) * 1.001, min(opened, close) * 0.999
+        row = (f"{price:.2f}" for price in (opened, high, low, close))
+        lines.append(f"{FIRST_MS + number * 15 * MINUTE_MS},{','.join(row)},50.12345")
     path.write_text("\n".join(lines) + "\n")
     return path

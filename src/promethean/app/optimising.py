@@ -177,16 +177,16 @@ class _Hunt:
         import numpy as np
 
         rng = np.random.default_rng(self._wanted.seed)
-        numbers = [0, self.space.size - 1, *(int(rng.integers(self.space.size)) for _ in range(PROBES))]
+        ends = [self.space.picks(0), self.space.picks(self.space.size - 1)]
         refused: ConfigError | None = None
-        for number in numbers:
+        for picks in (*ends, *(self.space.draw(rng) for _ in range(PROBES))):
             try:
-                self._variant(self.space.parameters(self.space.picks(number))).strategy.say(self._no_candles())
+                self._variant(self.space.parameters(picks)).strategy.say(self._no_candles())
             except ConfigError as error:
                 refused = refused or error
             else:
                 return
-        assert refused is not None, "there is at least one number"
+        assert refused is not None, "there is at least one set"
         raise refused
 
     def _no_candles(self) -> Frame:

@@ -127,10 +127,8 @@ class SeededSampler(BaseSampler):
         return None
 
     def _drawn(self, rng: np.random.Generator, tried: set[tuple[int, ...]]) -> tuple[int, ...] | None:
-        sizes = [len(each.values) for each in self._space.ranges]
         for _ in range(10 * ATTEMPTS):
-            picks = tuple(int(rng.integers(size)) for size in sizes)
-            if picks not in tried:
+            if (picks := self._space.draw(rng)) not in tried:
                 return picks
         left = [n for n in range(min(self._space.size, GRID_MAX)) if self._space.picks(n) not in tried]
         return self._space.picks(left[int(rng.integers(len(left)))]) if left else None

@@ -6,11 +6,12 @@ import math
 from collections.abc import Mapping, Sequence
 from decimal import Decimal, InvalidOperation
 
+import numpy as np
 from msgspec import Struct
 
 from promethean.domain.errors import ConfigError
 from promethean.domain.money import plain
-from promethean.evaluation.sweep import parse_range
+from promethean.evaluation.sweep import VALUES_MAX, parse_range
 
 STEPS = 20  # of a default range that is not of whole numbers
 WHOLE_MAX = 100  # values of a default range of whole numbers
@@ -50,6 +51,10 @@ class Space(Struct, frozen=True):
             places.append(place)
         return tuple(reversed(places))
 
+    def draw(self, rng: np.random.Generator) -> tuple[int, ...]:
+        """Any combination, all as likely."""
+        return tuple(int(rng.integers(len(each.values))) for each in self.ranges)
+
     def neighbours(self, picks: Sequence[int]) -> list[tuple[int, ...]]:
         """The combinations one value away in one range."""
         found: list[tuple[int, ...]] = []
@@ -77,9 +82,14 @@ def read_space(texts: Sequence[str]) -> Space:
 
 def _read(text: str) -> Range:
     name, _, values = text.partition("=")
-    if values.count(":") == 1:
-        text = f"{name}={values}:{_last_digit(values)}"
-    name, found = parse_range(text)
+    full = f"{text}:{_last_digit(values)}" if values.count(":") == 1 else text
+    try:
+        name, found = parse_range(full)
+    except ConfigError:
+        raise ConfigError(
+            f"--param is {text!r}; write name=first:last, name=first:last:step or name=a,b,c, at most {VALUES_MAX:,} "
+            "values, for example period=6:24:2"
+        ) from None
     return Range(name, tuple(dict.fromkeys(found)))
 
 
@@ -111,8 +121,8 @@ def space_around(parameters: Mapping[str, Decimal | bool]) -> Space:
             high = Decimal(math.floor(high))
             step = Decimal(math.ceil((high - low) / WHOLE_MAX) or 1)
         count = int((high - low) / step) + 1
-        ranges.append(Range(name, tuple(plain(low + step * number) for number in range(count))))
-    space = Space(tuple(ranges))
-    if not ranges or space.size < 2:
+        if count > 1:
+            ranges.append(Range(name, tuple(plain(low + step * number) for number in range(count))))
+    if not ranges:
         raise ConfigError("the strategy file has no parameter to vary; give for example --param risk.stop_loss_pct=1:3")
-    return space
+    return Space(tuple(ranges))

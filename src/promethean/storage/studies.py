@@ -21,7 +21,7 @@ from optuna.exceptions import ExperimentalWarning, StorageInternalError
 from optuna.storages import RDBStorage
 from optuna.trial import TrialState
 from sqlalchemy import create_engine, text
-from sqlalchemy.exc import DBAPIError, ProgrammingError
+from sqlalchemy.exc import DBAPIError
 from sqlalchemy.pool import NullPool
 
 from promethean.domain.errors import ConfigError, StoreError
@@ -125,7 +125,7 @@ class Studies:
                     connection.execute(text(f"CREATE SCHEMA {SCHEMA}"))
                 connection.commit()  # the lock is of the session and lasts until it ends
                 yield
-        except ProgrammingError as error:
+        except DBAPIError as error:
             if _NO_RIGHT not in str(error.orig):
                 raise
             raise ConfigError(
