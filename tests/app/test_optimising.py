@@ -113,7 +113,10 @@ def test_keys_of_the_file_and_classes_are_searched_too(
 
 def test_limits_of_the_file_are_kept_step_by_step(settings: Settings, asked: BacktestOptions) -> None:
     limited = replace(asked, overrides={"risk.max_daily_trades": "1"})
-    report = run(settings, limited, trials=3)
+    report = run(settings, limited, trials=3, walk_forward=1, trades_min=1)
+    (fold,) = report.folds
+    assert fold.outside is not None and fold.outside.stepped is not None
+    assert 1 <= fold.outside.metrics.trades <= fold.outside.metrics.days
     found = optimize_object(report, 3)
     assert any("step by step, which is slow: limits that" in remark for remark in found["remarks"])
     one = run_backtest(settings, replace(limited, overrides={**limited.overrides, **report.found.tried[0].parameters}))
@@ -317,8 +320,9 @@ def test_a_search_that_starts_the_server_itself_survives_its_own_end() -> None:
         ({"trials": 0}, "--trials is 0; write a number from 1 to 100,000"),
         ({"trials": 100_001}, "--trials is 100001"),
         ({"trades_min": 0}, "--trades-min is 0; write 1 or more"),
-        ({"study": " "}, "--study has 1 characters"),
-        ({"study": "x" * 101}, "--study has 101 characters; a name has 1 to 100"),
+        ({"study": " "}, "--study is ' '; a name has 1 to 100 printable characters"),
+        ({"study": "a\nb"}, "a name has 1 to 100 printable characters"),
+        ({"study": "x" * 101}, "a name has 1 to 100 printable characters"),
         ({"sampler": "cmaes"}, "--sampler is 'cmaes'; write one of tpe, random, grid"),
         ({"seed": -1}, "--seed is -1"),
         ({"walk_forward": -2}, "--walk-forward is -2; write a number from 1 to 100"),

@@ -8,6 +8,7 @@ from decimal import Decimal
 import numpy as np
 import optuna
 import pytest
+from optuna.trial import TrialState
 
 from promethean.domain.errors import ConfigError
 from promethean.evaluation.judging import Judged
@@ -125,6 +126,23 @@ def test_what_is_wrong_with_the_program_is_not_taken_for_a_useless_set() -> None
 
     with pytest.raises(ZeroDivisionError):
         search(new_study(), SPACE, 5, judge)
+
+
+@pytest.mark.parametrize("useless", [False, True])
+def test_a_worker_that_slept_and_was_taken_for_dead_goes_on(useless: bool) -> None:
+    study = new_study()
+    asked: list[Mapping[str, str]] = []
+
+    def judge(parameters: Mapping[str, str]) -> Judged:
+        asked.append(parameters)
+        if len(asked) == 3:
+            study.tell(study.trials[-1].number, state=TrialState.FAIL)  # as another worker does
+            return judged(None, "no trades") if useless else hill(parameters)
+        return hill(parameters)
+
+    found = search(study, SPACE, 6, judge)
+    assert (found.count, found.pruned) == (6, {})
+    assert asked[2] == asked[3], "its trial is made again"
 
 
 def test_the_best_come_first_with_what_they_came_to() -> None:

@@ -99,14 +99,14 @@ def run_optimize(
     began = time.perf_counter()
     bench = prepare(settings, options)
     loaded = time.perf_counter()
+    hunt = _Hunt(bench, options, wanted, done)
+    found, folds = hunt.search(settings)
+    if not found.tried:
+        raise ConfigError(_of_no_use(found))
+    parameters = found.tried[0].parameters
+    best = hunt.judge(hunt.whole)(parameters)
+    neighbours = hunt.neighbours(found)
     with without_collector():
-        hunt = _Hunt(bench, options, wanted, done)
-        found, folds = hunt.search(settings)
-        if not found.tried:
-            raise ConfigError(_of_no_use(found))
-        parameters = found.tried[0].parameters
-        best = hunt.judge(hunt.whole)(parameters)
-        neighbours = hunt.neighbours(found)
         books = stepped_books(bench, options, parameters)
     seconds = time.perf_counter() - loaded
     return OptimizeReport(
@@ -123,8 +123,9 @@ def _check(wanted: Wanted) -> None:
         raise ConfigError(f"--trials is {wanted.trials}; write a number from 1 to {TRIALS_MAX:,}")
     if wanted.trades_min < 1:
         raise ConfigError(f"--trades-min is {wanted.trades_min}; write 1 or more")
-    if wanted.study is not None and not (wanted.study.strip() and len(wanted.study) <= NAME_MAX):
-        raise ConfigError(f"--study has {len(wanted.study)} characters; a name has 1 to {NAME_MAX}")
+    name = wanted.study
+    if name is not None and not (name.strip() and name.isprintable() and len(name) <= NAME_MAX):
+        raise ConfigError(f"--study is {name[:NAME_MAX]!r}; a name has 1 to {NAME_MAX} printable characters")
 
 
 def _of_no_use(found: Found) -> str:
@@ -164,7 +165,12 @@ class _Hunt:
 
         least = self._wanted.trades_min if trades_min is None else trades_min
         judge = Judge(self._frame, stretch, self._wanted.objective, least)
-        return lambda parameters: judge(self._variant(parameters))
+
+        def judged(parameters: Mapping[str, str]) -> Judged:
+            with without_collector():  # for one backtest, not for a search of hours: what surrounds it makes cycles
+                return judge(self._variant(parameters))
+
+        return judged
 
     def _variant(self, parameters: Mapping[str, str]) -> Variant:
         from promethean.evaluation.judging import Variant

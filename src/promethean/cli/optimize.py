@@ -55,7 +55,11 @@ def optimize(
 
         options = options_of(strategy, data, sets, since, until, cash, allow_gaps=allow_gaps)
         wanted = Wanted(tuple(param or ()), trials, objective, walk_forward, study, sampler, seed, trades_min)
-        with progress("Optimise", "trials") as done:
-            report = run_optimize(settings, options, wanted, done)
+        try:
+            with progress("Optimise", "trials") as done:
+                report = run_optimize(settings, options, wanted, done)
+        except KeyboardInterrupt:
+            typer.echo("What was tried is kept: the same command goes on with it.", err=True)
+            raise
         found = optimize_object(report, top)
         answer.give(found, lambda: optimisations.page(found, report.bench.instrument.quote))

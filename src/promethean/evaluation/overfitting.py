@@ -14,7 +14,7 @@ from promethean.domain.candles import FloatArray
 
 BLOCKS = 16
 BLOCK_DAYS_MIN = 2
-SETS_AT_ONCE = 1000
+FIGURES_AT_ONCE = 4_000_000  # ratios that are held in memory together
 GROUPS = 5
 _NORMAL = NormalDist()
 
@@ -90,8 +90,9 @@ def probability_of_overfitting(sums: FloatArray) -> float | None:
     for row, chosen in zip(halves, combinations(range(BLOCKS), BLOCKS // 2), strict=True):
         row[list(chosen)] = 1.0
     below = 0.0
-    for start in range(0, len(halves), SETS_AT_ONCE):
-        chosen_half = halves[start : start + SETS_AT_ONCE]
+    at_once = max(1, FIGURES_AT_ONCE // len(sums))
+    for start in range(0, len(halves), at_once):
+        chosen_half = halves[start : start + at_once]
         inside, outside = _ratios(chosen_half, sums), _ratios(1.0 - chosen_half, sums)
         best = np.argmax(inside, axis=1)
         shown = outside[np.arange(len(best)), best]

@@ -13,7 +13,7 @@ import numpy as np
 import optuna
 from msgspec import Struct
 from optuna.distributions import BaseDistribution, IntDistribution
-from optuna.exceptions import ExperimentalWarning, TrialPruned
+from optuna.exceptions import ExperimentalWarning, TrialPruned, UpdateFinishedTrialError
 from optuna.samplers import BaseSampler, TPESampler
 from optuna.study import Study
 from optuna.trial import FrozenTrial, Trial, TrialState
@@ -165,7 +165,7 @@ def search(
     while finished < trials:
         done(finished)
         if finished + running < trials:
-            study.optimize(lambda trial: _objective(trial, space, judge), n_trials=1)
+            _try_one(study, space, judge)
         else:  # the last ones are with other workers; who dies is replaced
             time.sleep(WAIT_S)
             with warnings.catch_warnings():
@@ -182,15 +182,30 @@ def _count(study: Study) -> tuple[int, int]:
     return sum(state in DONE for state in states), states.count(TrialState.RUNNING)
 
 
-def _objective(trial: Trial, space: Space, judge: Callable[[Mapping[str, str]], Judged]) -> float:
-    picks = [trial.suggest_int(each.name, 0, len(each.values) - 1) for each in space.ranges]
+def _try_one(study: Study, space: Space, judge: Callable[[Mapping[str, str]], Judged]) -> None:
+    answered: list[int] = []
+
+    def objective(trial: Trial) -> float:
+        picks = [trial.suggest_int(each.name, 0, len(each.values) - 1) for each in space.ranges]
+        try:
+            judged: Judged | ConfigError = judge(space.parameters(picks))
+        except ConfigError as error:
+            judged = error
+        answered.append(trial.number)
+        return _write(trial, judged)
+
     try:
-        judged = judge(space.parameters(picks))
-    except ConfigError as error:
-        trial.set_user_attr(_REASON, str(error))
-        raise TrialPruned from error
-    if judged.value is None:
-        trial.set_user_attr(_REASON, judged.why)
+        study.optimize(objective, n_trials=1)
+    except (UpdateFinishedTrialError, ValueError):
+        # A worker that slept was taken for dead, and another has its trial: what it found out comes too late.
+        if not answered or study.get_trials(deepcopy=False)[answered[0]].state is not TrialState.FAIL:
+            raise
+
+
+def _write(trial: Trial, judged: Judged | ConfigError) -> float:
+    """Keep what a set came to.  Returns its value; raises TrialPruned when it is of no use."""
+    if isinstance(judged, ConfigError) or judged.value is None:
+        trial.set_user_attr(_REASON, str(judged) if isinstance(judged, ConfigError) else judged.why)
         raise TrialPruned
     trial.set_user_attr(_RESULT, {**result_of(judged), "blocks": block_sums(judged.daily).tolist()})
     return judged.value
