@@ -8,6 +8,7 @@ from decimal import Decimal
 import numpy as np
 import optuna
 import pytest
+from optuna.exceptions import StorageInternalError
 from optuna.trial import TrialState
 
 from promethean.domain.errors import ConfigError
@@ -126,6 +127,25 @@ def test_what_is_wrong_with_the_program_is_not_taken_for_a_useless_set() -> None
 
     with pytest.raises(ZeroDivisionError):
         search(new_study(), SPACE, 5, judge)
+
+
+@pytest.mark.parametrize("what", [KeyboardInterrupt, StorageInternalError])
+def test_what_comes_while_an_outcome_is_told_is_not_hidden(
+    what: type[BaseException], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    study = new_study()
+
+    def gone(*_: object, **__: object) -> None:
+        raise what
+
+    def judge(parameters: Mapping[str, str]) -> Judged:
+        for name in ("set_trial_state_values", "get_trial"):
+            monkeypatch.setattr(study._storage, name, gone)
+        return judged(None, "no trades")
+
+    monkeypatch.setattr("optuna.trial.Trial.set_user_attr", lambda *_: None)
+    with pytest.raises(what):
+        search(study, SPACE, 1, judge)
 
 
 @pytest.mark.parametrize("useless", [False, True])

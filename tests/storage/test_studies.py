@@ -95,6 +95,20 @@ def test_a_trial_of_a_dead_process_is_given_up_and_one_of_a_living_is_not(dsn: s
         assert [trial.state.name for trial in study.trials] == ["FAIL"]
 
 
+def test_a_trial_that_never_had_a_heartbeat_is_given_up_after_the_same_time(
+    dsn: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with Studies(dsn) as studies:
+        study = study_of(studies)
+        with pytest.warns(UserWarning, match="Heartbeat"):
+            study.ask()
+        study.optimize(lambda trial: trial.suggest_int("a", 0, 9), n_trials=1)
+        assert [trial.state.name for trial in study.trials] == ["RUNNING", "COMPLETE"]
+        monkeypatch.setattr("promethean.storage.studies.GRACE_S", -1)
+        study.optimize(lambda trial: trial.suggest_int("a", 0, 9), n_trials=1)
+        assert [trial.state.name for trial in study.trials] == ["FAIL", "COMPLETE", "COMPLETE"]
+
+
 def test_a_role_that_may_not_make_the_schema_is_told_what_to_do(empty_dsn: str) -> None:
     fetch(empty_dsn, "CREATE ROLE stranger LOGIN PASSWORD 'secret-word'")
     try:

@@ -196,6 +196,11 @@ def _try_one(study: Study, space: Space, judge: Callable[[Mapping[str, str]], Ju
 
     try:
         study.optimize(objective, n_trials=1)
+    except UnboundLocalError as error:
+        # Optuna puts it in front of what kept it from telling an outcome: a server that went away, or Ctrl-C.
+        if error.__context__ is None:
+            raise
+        raise error.__context__ from None
     except (UpdateFinishedTrialError, ValueError):
         # A worker that slept was taken for dead, and another has its trial: what it found out comes too late.
         if not answered or study.get_trials(deepcopy=False)[answered[0]].state is not TrialState.FAIL:

@@ -6,11 +6,13 @@ synchronous and makes its tables itself, among them an `alembic_version`, so it 
 
 from __future__ import annotations
 
+import logging
 import socket
 import ssl
+import time
 import warnings
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qs, unquote, urlsplit
@@ -31,7 +33,7 @@ if TYPE_CHECKING:
     from optuna.study import Study
 
 SCHEMA = "optuna"
-HEARTBEAT_S, GRACE_S = 5, 30  # a worker that says nothing for so long is dead, and its trial is given to another
+HEARTBEAT_S, GRACE_S = 3, 15  # a worker that says nothing for so long is dead, and its trial is given to another
 CONNECT_TIMEOUT_S = 10.0
 _LOCK = 0x6F707475  # any fixed number: tables and studies are made by one process at a time
 _MADE_OF = "made_of"
@@ -42,6 +44,32 @@ _SETTINGS = {
     "synchronous_commit": "off",  # a power cut may take the last trials, which are then made again
 }
 _NO_RIGHT = "42501"
+_SILENT = text(
+    "SELECT trial_id FROM trials LEFT JOIN trial_heartbeats USING (trial_id) "
+    "WHERE study_id = :study_id AND state = 'RUNNING' AND heartbeat IS NULL"
+)
+
+
+class _Storage(RDBStorage):
+    """Optuna's storage, made firm where a process or the server dies at a bad moment."""
+
+    def __init__(self, *arguments: Any, **options: Any) -> None:
+        super().__init__(*arguments, **options)
+        self._silent_since_s: dict[int, float] = {}
+
+    def record_heartbeat(self, trial_id: int) -> None:
+        """Nothing is said, in a thread of its own, when the server has gone: the trial itself will."""
+        with suppress(StoreError, StorageInternalError, DBAPIError):
+            super().record_heartbeat(trial_id)
+
+    def _get_stale_trial_ids(self, study_id: int) -> list[int]:
+        """With those whose process died before their first heartbeat: Optuna would wait for it for ever."""
+        with self.engine.connect() as connection:
+            silent = set(connection.execute(_SILENT, {"study_id": study_id}).scalars())
+        now = time.monotonic()
+        self._silent_since_s = {trial: self._silent_since_s.get(trial, now) for trial in silent}
+        dead = [trial for trial, since in self._silent_since_s.items() if now - since > GRACE_S]
+        return [*super()._get_stale_trial_ids(study_id), *dead]
 
 
 class Studies:
@@ -58,13 +86,17 @@ class Studies:
     def __init__(self, dsn: str, ssl_mode: str | None = None) -> None:
         optuna.logging.set_verbosity(optuna.logging.ERROR)  # a pruned trial is an answer, not news for the terminal
         self._options = _connection_options(dsn, ssl_mode)
-        self._locks = create_engine("postgresql+pg8000://", creator=self._connect, poolclass=NullPool)
+        self._locks = create_engine(
+            "postgresql+pg8000://", creator=self._connect, poolclass=NullPool, pool_logging_name=SCHEMA
+        )
+        for pool in ("QueuePool", "NullPool"):  # a connection that cannot be closed any more is no news
+            logging.getLogger(f"sqlalchemy.pool.impl.{pool}.{SCHEMA}").setLevel(logging.CRITICAL)
         with self._alone(), warnings.catch_warnings():
             warnings.simplefilter("ignore", ExperimentalWarning)  # heartbeats: the behaviour is under test here
             try:
-                self._storage = RDBStorage(
+                self._storage = _Storage(
                     "postgresql+pg8000://",  # the address stays out of it: it may hold a password
-                    {"creator": self._connect},
+                    {"creator": self._connect, "pool_logging_name": SCHEMA},
                     heartbeat_interval=HEARTBEAT_S,
                     grace_period=GRACE_S,
                 )
