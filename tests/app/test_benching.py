@@ -20,6 +20,7 @@ MINUTE_MS = 60_000
 @pytest.fixture
 def settings(monkeypatch: pytest.MonkeyPatch) -> Settings:
     monkeypatch.setattr(benching, "REPEATS", 1)
+    monkeypatch.setattr(benching, "REPEATS_ON_CANDLE", 1)
     return load_settings({}, {}, Path.cwd())
 
 
@@ -47,6 +48,7 @@ def test_the_backtest_is_measured(settings: Settings, candles: Path) -> None:
     assert_figures(
         found, {"candles", "trades", "final_equity", "candles_per_s", "seconds", "load_seconds", "peak_rss_mb"}
     )
+    assert found["on_candle_candles_per_s"] * found["on_candle_seconds"] == pytest.approx(500, rel=0.01)
     assert (found["data"], found["candles"]) == (candles.name, 500)
     assert found["trades"] > 0
     assert found["candles_per_s"] * found["seconds"] == pytest.approx(500, rel=0.01)

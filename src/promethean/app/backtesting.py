@@ -161,21 +161,28 @@ def prepare(settings: Settings, options: BacktestOptions) -> Bench:
     )  # fmt: skip
 
 
-def run(bench: Bench) -> Backtest:
-    """The backtest itself."""
+def run(bench: Bench, strategy: ArrayStrategy | None = None) -> Backtest:
+    """The backtest itself.  strategy: another one than the file's, under the rules of the file."""
     from promethean.evaluation.backtest import backtest
     from promethean.evaluation.rules import Rules
-    from promethean.strategies.arrays import ArrayStrategy
+    from promethean.strategies.arrays import ArrayStrategy, Prepared
     from promethean.strategies.frame import Frame
 
-    strategy = bench.strategy()
-    array = strategy if isinstance(strategy, ArrayStrategy) else None
+    made = strategy if strategy is not None else bench.strategy()
+    array = made if isinstance(made, ArrayStrategy) else None
     frame = Frame(bench.candles, bench.timeframe)
     rules = None
     if bench.limits == RESEARCH and not bench.file.limits:
         rules = Rules(desk_of(bench, None).seats[0], bench.terms, bench.cash)
+
+    def desk() -> Desk:
+        desk = desk_of(bench, bench.candles)
+        if strategy is None:
+            return desk
+        return replace(desk, seats=(replace(desk.seats[0], strategy=Prepared(strategy, frame)),))
+
     with _without_collector():
-        return backtest(array, frame, lambda: desk_of(bench, bench.candles), bench.terms, bench.cash, rules=rules)
+        return backtest(array, frame, desk, bench.terms, bench.cash, rules=rules)
 
 
 @dataclass(frozen=True, slots=True)
@@ -322,12 +329,15 @@ def _outcome_row(outcome: Outcome) -> dict[str, Any]:
 
 def desk_of(bench: Bench, recorded: CandleSeries | None) -> Desk:
     """The desk of a backtest.  recorded: the candles that the strategy is prepared on; None: it is not asked."""
+    from promethean.domain.candles import CandleSeries
     from promethean.domain.ids import ShortNames
     from promethean.exchanges.paper.venue import PaperVenue
 
     record = account_limits(bench.settings)
+    # Without candles it is still a recording: what only a live feed cannot do is not refused here.
+    candles = recorded if recorded is not None else CandleSeries(1)
     desk = make_desk(
-        bench.settings, bench.file, bench.instrument, bench.timeframe, record, PaperVenue.capabilities, recorded
+        bench.settings, bench.file, bench.instrument, bench.timeframe, record, PaperVenue.capabilities, candles
     )
     if bench.limits == RESEARCH:
         desk = research_desk(desk, bench.file)

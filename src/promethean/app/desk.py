@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from decimal import Decimal
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, get_args
+from typing import TYPE_CHECKING, Any, cast, get_args
 
 from msgspec.structs import replace
 
@@ -81,6 +82,8 @@ def account_limits(settings: Settings) -> dict[str, Decimal]:
 
 def make_strategy(file: StrategyFile, instrument: Instrument, timeframe: str) -> Strategy | ArrayStrategy:
     """The strategy that a file describes, at one market.  Raises ConfigError for parameters it refuses."""
+    from promethean.strategies.by_candle import ByCandle
+    from promethean.strategies.candle_strategy import CandleStrategy
     from promethean.strategies.catalogue import STRATEGIES
     from promethean.strategies.conditional import ConditionStrategy
 
@@ -90,18 +93,22 @@ def make_strategy(file: StrategyFile, instrument: Instrument, timeframe: str) ->
             file.conditions, id=identity, instrument=instrument.id, timeframe=timeframe, parameters=file.parameters
         )
     assert file.class_name is not None, "a strategy file has a class or conditions"
-    return STRATEGIES.get(file.class_name)(
+    make = partial(
+        STRATEGIES.get(file.class_name),
         id=identity,
         instrument=instrument.id,
         timeframe=timeframe,
         parameters=file.parameters,
         can_short=instrument.market_type is MarketType.FUTURES,
     )
+    made = make()
+    return ByCandle(cast("Callable[[], CandleStrategy]", make)) if isinstance(made, CandleStrategy) else made
 
 
 def listen(strategy: Strategy | ArrayStrategy, recorded: CandleSeries | None) -> Strategy:
     """The strategy as the engine asks it: an array strategy at recorded candles, or at live ones."""
     from promethean.strategies.arrays import ArrayStrategy, Prepared, Trailing
+    from promethean.strategies.by_candle import ByCandle, Following
     from promethean.strategies.frame import Frame
 
     if not isinstance(strategy, ArrayStrategy):
@@ -109,7 +116,7 @@ def listen(strategy: Strategy | ArrayStrategy, recorded: CandleSeries | None) ->
     if recorded is not None:
         return Prepared(strategy, Frame(recorded, strategy.timeframe))
     _refuse_unbounded(strategy)
-    return Trailing(strategy)
+    return Following(strategy) if isinstance(strategy, ByCandle) else Trailing(strategy)
 
 
 def _refuse_unbounded(strategy: ArrayStrategy) -> None:

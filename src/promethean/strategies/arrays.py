@@ -72,7 +72,7 @@ class ArrayStrategy(Protocol):
         ...
 
 
-class _Speaking:
+class Speaking:
     """What recorded and live candles have in common: signals and readings of one candle."""
 
     def __init__(self, strategy: ArrayStrategy) -> None:
@@ -112,7 +112,7 @@ def _known(prices: FloatArray | None, at: int) -> float | None:
     return None if math.isnan(price) else price
 
 
-class Prepared(_Speaking):
+class Prepared(Speaking):
     """An array strategy at the candles of a recording, which are all there from the beginning."""
 
     def __init__(self, strategy: ArrayStrategy, frame: Frame) -> None:
@@ -138,7 +138,7 @@ class Prepared(_Speaking):
         return {name: float(array[place]) if place >= 0 else np.nan for name, array in self._said.readings.items()}
 
 
-class Trailing(_Speaking):
+class Trailing(Speaking):
     """An array strategy at live candles: each one is judged from the trailing window that ends with it."""
 
     def __init__(self, strategy: ArrayStrategy) -> None:
