@@ -27,7 +27,7 @@ from promethean.app.desk import (
     research_desk,
     with_filters,
 )
-from promethean.app.register import register_everything
+from promethean.app.register import explaining, register_everything
 from promethean.config.tree import Settings
 from promethean.domain.errors import ConfigError
 from promethean.domain.money import plain
@@ -76,7 +76,7 @@ class Bench:
     """Everything a backtest needs, read and checked.
 
     coverage: candles there are for each that there should be between the first and the last.
-    remarks:  what is to be said about the data.
+    remarks:  what is to be said about the data and about plug-ins.
     sha256:   of the file that the candles were read from.  is_part: whether it holds others as well.
     """
 
@@ -136,13 +136,14 @@ def run_backtest(settings: Settings, options: BacktestOptions) -> BacktestReport
 
 def prepare(settings: Settings, options: BacktestOptions) -> Bench:
     """Read strategy and candles, and check that they fit.  Raises ConfigError naming what does not."""
-    register_everything()
+    plugins = register_everything()
     if options.limits not in (RESEARCH, USER):
         raise ConfigError(f"--limits is {options.limits!r}; write research or user")
     if not CASH_MIN <= options.cash <= CASH_MAX:
         raise ConfigError(f"--cash is {options.cash:g}; it lies between {CASH_MIN} and {CASH_MAX:,}")
-    file = load_strategy(find_strategy_file(settings, options.strategy), options.overrides)
-    remarks: list[str] = []
+    with explaining(plugins):
+        file = load_strategy(find_strategy_file(settings, options.strategy), options.overrides)
+    remarks = list(plugins.broken)
     candles, instrument, timeframe, source, sha256 = _read(settings, options.data, file, remarks.append)
     whole, candles = candles, _cut(candles, options)
     coverage = _coverage(candles, timeframe)

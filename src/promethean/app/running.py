@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 from promethean.app.assembling import assemble
 from promethean.app.database import Postgres, open_database
 from promethean.app.desk import DEFAULT_STRATEGY, find_strategy_file, load_strategy
-from promethean.app.register import register_everything
+from promethean.app.register import explaining, register_everything
 from promethean.config.tree import Settings
 from promethean.domain.errors import ConfigError, JournalTamperedError, LeaseLostError, StoreError
 from promethean.runtime.stopping import Stopping
@@ -57,8 +57,11 @@ def up(settings: Settings, options: UpOptions, watcher: Watcher, stopping: Stopp
     away; Stopped for a signal before trading has begun.
     """
     begun = time.perf_counter()
-    register_everything()
-    file = load_strategy(find_strategy_file(settings, options.strategy))
+    plugins = register_everything()
+    with explaining(plugins):
+        file = load_strategy(find_strategy_file(settings, options.strategy))
+    for complaint in plugins.broken:
+        watcher.say(complaint)
     _refuse_early(settings, options)
 
     async def once(dsn: str, stopping: Stopping) -> Summary:
