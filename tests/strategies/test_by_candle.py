@@ -186,8 +186,8 @@ def test_a_candle_is_told_once_however_often_it_is_asked_for() -> None:
     following = Following(ByCandle(lambda: make(Listening)))
     for at in (4, 4, 5, 6, 9, 9):
         now = view(candles, at)
-        following.reading(now)
         assert len(following.on_event(closed(candles, at), now)) == 1
+        following.reading(now)
     assert told == candles.open_time_ns[:10].tolist()
     assert len(following.on_event(closed(candles, 3), view(candles, 3))) == 1, "an earlier view: told anew"
     assert told[10:] == candles.open_time_ns[:4].tolist()

@@ -62,41 +62,40 @@ class Following(Speaking):
     def __init__(self, strategy: ByCandle) -> None:
         super().__init__(strategy)
         self._make = strategy.make
-        self._strategy: CandleStrategy | None = None
-        self._told: CandleSeries | None = None
-        self._said: Heard | None = None
+        self._known: tuple[CandleStrategy, CandleSeries, Heard] | None = None
 
     def on_event(self, event: MarketEvent, view: MarketView) -> Sequence[Signal]:
         """The signals of the candle that has just closed.  Raises StrategyError where the strategy fails."""
         if not self._concerns(event):
             return ()
         assert isinstance(event, CandleClosed), "only candles concern it"
-        said = self._say(view)
-        if said is None or self._told is None or self._told.last_open_time_ns != event.candle.open_time_ns:
+        series = view.candles(self.instrument, self.timeframe)
+        if series.last_open_time_ns != event.candle.open_time_ns:
             return ()
+        said = self._follow(series)
         return self._signals(said, len(said.side) - 1, event.at_ns)
 
     def reading(self, view: MarketView) -> Mapping[str, float]:
-        """The values at the newest closed candle."""
-        said = self._say(view)
-        return {} if said is None else {name: float(array[-1]) for name, array in said.readings.items()}
+        """The values at the newest candle it was told.  It is told nothing here: a screen asks from its own thread."""
+        known = self._known
+        return {} if known is None else {name: float(array[-1]) for name, array in known[2].readings.items()}
 
-    def _say(self, view: MarketView) -> Heard | None:
-        series = view.candles(self.instrument, self.timeframe)
-        if series is self._told or not len(series):
-            return self._said if len(series) else None
-        strategy, start = self._strategy, 0
-        if strategy is not None and self._told is not None:
-            start = int(np.searchsorted(series.open_time_ns, self._told.last_open_time_ns, side="right"))
-            if not start or series.open_time_ns[start - 1] != self._told.last_open_time_ns:
-                strategy, start = None, 0  # a gap, or a view of before: what it was told is not what leads here
+    def _follow(self, series: CandleSeries) -> Heard:
+        """Tell it what it was not told yet of the series; the newest candle is the last it was told then."""
+        strategy, start = None, 0
+        if self._known is not None:
+            known, told, said = self._known
+            if told.last_open_time_ns == series.last_open_time_ns:
+                return said
+            start = int(np.searchsorted(series.open_time_ns, told.last_open_time_ns, side="right"))
+            # Else a gap, or a view of before: what it was told is not what leads here.
+            if start and start < len(series) and series.open_time_ns[start - 1] == told.last_open_time_ns:
+                strategy = known
         if strategy is None:
-            strategy = self._make()
-        if start == len(series):
-            return self._said
-        self._strategy = None  # half told, should it fail
+            strategy, start = self._make(), 0
+        self._known = None  # half told, should it fail
         said = tell(strategy, Frame(series, self.timeframe), start)
-        self._strategy, self._told, self._said = strategy, series, said
+        self._known = strategy, series, said
         return said
 
 
