@@ -66,7 +66,7 @@ async def assemble(
     """
     from promethean.exchanges.paper.venue import PaperVenue
     from promethean.runtime.account import AccountRunner
-    from promethean.runtime.paper import paper_account
+    from promethean.runtime.paper import has_end, paper_account
     from promethean.runtime.runner import Runner
     from promethean.runtime.watching import RunInfo
     from promethean.storage import accounts
@@ -141,7 +141,8 @@ async def assemble(
         def desk_of(file: StrategyFile) -> Desk:
             return make_desk(settings, file, instrument, feed.timeframe, record, PaperVenue.capabilities, feed.recorded)
 
-        reloading.attach(account_runner, desk_of, applied)
+        note = "; a new start over this recording begins anew with it" if has_end(feed) else ""
+        reloading.attach(account_runner, desk_of, applied, note)
     return runner, account_runner, info
 
 

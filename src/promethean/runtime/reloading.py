@@ -48,13 +48,15 @@ class StrategyWatch:
         account: AccountRunner,
         desk_of: Callable[[StrategyFile], Desk],
         applied: Callable[[StrategyFile, Desk], Awaitable[None]],
+        note: str,
     ) -> None:
         """Work for this account from now on.
 
         desk_of: the desk of a version of the file.  Raises ConfigError or StrategyError.
         applied: is awaited when a version has become the running one.
+        note:    what else is to be said then; may be empty.
         """
-        self._account, self._desk_of, self._applied = account, desk_of, applied
+        self._account, self._desk_of, self._applied, self._note = account, desk_of, applied, note
         self._read = self._pending = None  # what had not come to the account is read again
 
     async def look(self) -> None:
@@ -90,7 +92,7 @@ class StrategyWatch:
         await self._account.use(desk, StrategyId(file.id), file.config_hash)
         await self._applied(file, desk)
         open_ones = "" if is_flat else "; what is open keeps the exits that it was entered with"
-        self._say(f"the changed strategy file applies from now on{open_ones}")
+        self._say(f"the changed strategy file applies from now on{open_ones}{self._note}")
 
     def _take_in(self, file: StrategyFile) -> None:
         """Keep a version to be applied.  Raises ConfigError or StrategyError for one that cannot be."""
