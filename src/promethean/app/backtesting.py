@@ -261,7 +261,7 @@ def _variants(
     own = set(bench.file.parameters)
     strategy = bench.strategy()
     if not isinstance(strategy, ArrayStrategy):
-        raise ConfigError(f"{bench.file.id} has a state of its own and is stepped candle by candle; use backtest --set")
+        raise ConfigError(f"{bench.file.id} is asked at every event and stepped; a sweep cannot, use backtest --set")
     rules = Rules(desk_of(bench, None).seats[0], bench.terms, bench.cash)
     for parameters in wanted:
         file = bench.file

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 CASH = Decimal(1_000_000)
 REFERENCE = "reference_rsi"
 REPEATS = 7
-REPEATS_ON_CANDLE = 3  # it takes a second and more
+REPEATS_ON_CANDLE = 5  # each takes a large part of a second
 SWEPT = ("period=6:24:2", "low=20:40:5", "high=65,75")
 
 

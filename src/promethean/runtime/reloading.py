@@ -6,6 +6,7 @@ import logging
 import time
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
+from decimal import Decimal
 from pathlib import Path
 
 from promethean.domain.errors import ConfigError, PrometheanError
@@ -131,8 +132,15 @@ def _tighter(running: Protection, changed: Protection) -> bool:
         if name not in tightening and getattr(running, name) != getattr(changed, name):
             return False  # an exit that nobody has said how to compare
     same_shares = [tier.share for tier in running.tiers] == [tier.share for tier in changed.tiers]
-    nearer = all(new.target <= old.target for old, new in zip(running.tiers, changed.tiers, strict=False))
-    return changed.stop_loss <= running.stop_loss and same_shares and nearer
+    nearer = all(_no_farther(old.target, new.target) for old, new in zip(running.tiers, changed.tiers, strict=False))
+    return _no_farther(running.stop_loss, changed.stop_loss) and same_shares and nearer
+
+
+def _no_farther(running: Decimal | None, changed: Decimal | None) -> bool:
+    """Whether an exit is at most as far away as it was; one that comes or goes is another exit."""
+    if running is None or changed is None:
+        return running is changed
+    return changed <= running
 
 
 def _differs(name: str, running: StrategyFile, changed: StrategyFile) -> bool:

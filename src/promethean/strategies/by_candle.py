@@ -112,6 +112,7 @@ def tell(strategy: CandleStrategy, frame: Frame, start: int = 0) -> Heard:
     primary = told.candles(strategy.instrument, timeframe)
     answers: dict[int, Answer] = {}
     readings: list[Any] = []
+    keep = readings.append
     candle: Candle | None = None
     try:
         for count, larger in _stretches(frame, strategy, start):
@@ -125,7 +126,7 @@ def tell(strategy: CandleStrategy, frame: Frame, start: int = 0) -> Heard:
                 if said:
                     answers[candle.open_time_ns] = joined(said)
                 if read is not None:
-                    readings.append(read(strategy))
+                    keep(read(strategy))
     except Exception as error:  # a stranger's code may raise anything, and no result comes after it
         raise _failed(strategy, candle, error) from error
     places = np.searchsorted(told.open_time_ns, list(answers)).tolist()
