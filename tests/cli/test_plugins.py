@@ -116,6 +116,32 @@ def test_a_strategy_that_fails_ends_the_backtest_without_a_result(site: Path) ->
     assert line.endswith(f"(line 30 of {site / 'plugged_good.py'})")
 
 
+ASKED = """
+from promethean.strategies.catalogue import strategy
+
+
+@strategy("every_hour")
+class Asked:
+    window = 1
+
+    def __init__(self, *, id, instrument, timeframe, parameters, can_short):
+        self.id, self.instrument, self.timeframe = id, instrument, timeframe
+
+    def on_event(self, event, view):
+        return 1 / len([])
+
+    def reading(self, view):
+        return {}
+"""
+
+
+def test_one_that_is_asked_at_every_event_fails_as_clearly(site: Path) -> None:
+    installed(site, "plugged_asked", ASKED)
+    complaint = refused(*backtest(site, BY_CLASS), status=1)
+    assert "strategy hourly failed at the event of 2025-05-20 00:01:00: ZeroDivisionError: " in complaint
+    assert complaint.endswith(f"(line 13 of {site / 'plugged_asked.py'})")
+
+
 def test_a_broken_package_is_named_and_the_others_work(site: Path) -> None:
     installed(site, "plugged_good", MODULE)
     installed(site, "plugged_bad", "from promethean.strategies import nonsense\n")

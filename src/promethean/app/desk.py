@@ -109,10 +109,11 @@ def listen(strategy: Strategy | ArrayStrategy, recorded: CandleSeries | None) ->
     """The strategy as the engine asks it: an array strategy at recorded candles, or at live ones."""
     from promethean.strategies.arrays import ArrayStrategy, Prepared, Trailing
     from promethean.strategies.by_candle import ByCandle, Following
+    from promethean.strategies.failing import Asked
     from promethean.strategies.frame import Frame
 
     if not isinstance(strategy, ArrayStrategy):
-        return strategy
+        return Asked(strategy)
     if recorded is not None:
         return Prepared(strategy, Frame(recorded, strategy.timeframe))
     _refuse_unbounded(strategy)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import traceback
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from itertools import islice
 from operator import attrgetter
@@ -19,6 +18,7 @@ from promethean.domain.market import MarketView
 from promethean.domain.signals import Signal
 from promethean.strategies.arrays import Said, Speaking
 from promethean.strategies.candle_strategy import Answer, CandleStrategy, joined
+from promethean.strategies.failing import failure
 from promethean.strategies.frame import Frame
 
 
@@ -186,9 +186,5 @@ def _heard(answers: Mapping[int, Answer], readings: Mapping[str, FloatArray], le
 
 
 def _failed(strategy: CandleStrategy, candle: Candle | None, error: Exception) -> StrategyError:
-    """What a person needs to find the mistake: which strategy, at which candle, what, and where in its file."""
-    file = type(strategy).on_candle.__code__.co_filename
-    lines = [f.lineno for f in traceback.extract_tb(error.__traceback__) if f.filename == file]
-    where = f" (line {lines[-1]} of {file})" if lines else ""
     when = f"the {candle.timeframe} candle of {format_instant(candle.open_time_ns)}" if candle else "its first candle"
-    return StrategyError(f"strategy {strategy.id} failed at {when}: {type(error).__name__}: {error}{where}")
+    return failure(strategy.id, strategy.on_candle, when, error)
