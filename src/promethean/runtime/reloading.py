@@ -147,9 +147,9 @@ def _differs(name: str, running: StrategyFile, changed: StrategyFile) -> bool:
     return bool(getattr(running, name) != getattr(changed, name))
 
 
-def _stamp(path: Path) -> _Stamp | None:
+def _stamp(path: Path) -> _Stamp:
     try:
         found = path.stat()
     except OSError:
-        return None
+        return 0, 0, 0  # like no file; to read it says what is wrong
     return found.st_mtime_ns, found.st_size, found.st_ino
