@@ -1,4 +1,4 @@
-"""A folder with a recording, and the run over all of it."""
+"""A folder with a recording, the run over all of it, and a short file of candles."""
 
 from __future__ import annotations
 
@@ -7,10 +7,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from tests.app.minutes import candles
 from tests.app.runs import FAST, ROWS, Onlooker, Place
 from tests.test_crash import folder, write_feed
 
 from promethean.app.running import up
+from promethean.config.layers import load_settings
+from promethean.config.tree import Settings
 from promethean.storage.postgres_server import remove_database
 
 
@@ -37,3 +40,13 @@ def home(place: Place) -> Iterator[Path]:
             file.rmdir()
         else:
             file.unlink()
+
+
+@pytest.fixture
+def settings() -> Settings:
+    return load_settings({}, {}, Path.cwd())
+
+
+@pytest.fixture
+def short(tmp_path: Path) -> Path:
+    return candles(tmp_path / "binance_spot_BTCUSDT_1m.csv", 600)

@@ -177,7 +177,6 @@ def test_a_reloaded_run_goes_on_with_the_new_version_after_its_database_was_kill
         ("close_pct: 34", "close_pct: 30", False),
         ("oversold: 35", "oversold: 34", False),
         ("name: RSI reversion", "name: Another name", True),
-        ("stop_loss_pct: 1.0", "stop_loss_pct: 0.5\n  on_opposite: close", True),
     ],
 )
 def test_exits_tighten_where_they_come_sooner_and_nothing_else_changes(

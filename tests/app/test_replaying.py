@@ -14,7 +14,9 @@ from typing import Any
 import pytest
 from tests.app.runs import FAST, ROWS, Onlooker, Place
 
-from promethean.app.backtesting import BacktestOptions, run_backtest, trade_row
+from promethean.app.backtest_answers import trade_row
+from promethean.app.backtesting import BacktestOptions, run_backtest
+from promethean.app.desk import find_strategy_file
 from promethean.app.replaying import ReplayReport, replay_object, run_replay
 from promethean.app.running import up
 from promethean.config.tree import Settings
@@ -67,6 +69,16 @@ def test_a_replay_of_real_prices_has_the_trade_list_the_equity_and_the_fees_of_t
         backtest.result.books.fees,
     )
     assert (summary.finished, summary.open_positions) == (True, 0)
+
+
+def test_a_replay_keeps_to_a_schedule_as_the_backtest_does(settings: Settings, place: Place) -> None:
+    shipped = find_strategy_file(settings, "reference_rsi").read_text()
+    strategy = place.path / "scheduled.yaml"
+    strategy.write_text(f"{shipped}\nschedule: {{sessions: [asia]}}\n")
+    asked = BacktestOptions(str(strategy), str(place.feed), cash=CASH)
+    parts = run_backtest(settings, asked).result.books.parts
+    assert 0 < len(parts) < len(run_backtest(settings, options(place)).result.books.parts)
+    assert replay(settings, asked).books.parts == parts
 
 
 def test_a_part_that_ends_within_a_position_closes_it_at_its_last_close(settings: Settings, place: Place) -> None:

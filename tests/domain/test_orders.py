@@ -15,6 +15,7 @@ from promethean.domain.market import Side
 from promethean.domain.orders import (
     TERMINAL,
     TRANSITIONS,
+    Hold,
     Intent,
     Order,
     OrderRole,
@@ -24,6 +25,7 @@ from promethean.domain.orders import (
     Protection,
     Tier,
     TimeInForce,
+    Trail,
 )
 
 D = Decimal
@@ -182,10 +184,26 @@ def test_an_expiry_belongs_to_gtd_orders_alone(validity: TimeInForce) -> None:
         intent(time_in_force=validity, expires_at_ns=wrong)
 
 
-@pytest.mark.parametrize(("target", "share"), [("0", "0.5"), ("-0.02", "0.5"), ("0.02", "0"), ("0.02", "1.01")])
+@pytest.mark.parametrize(("target", "share"), [("-0.02", "0.5"), ("0.02", "0"), ("0.02", "1.01")])
 def test_a_tier_has_a_target_in_favour_and_a_share_up_to_the_whole(target: str, share: str) -> None:
     with pytest.raises(ValueError, match="a tier needs a target above 0"):
         Tier(D(target), D(share))
+
+
+def test_a_tier_rests_where_its_target_says_or_at_a_price_of_its_own() -> None:
+    assert Tier(D(0), D(1), D(101)).price == 101
+    for target, price in ((D(0), None), (D("0.01"), D(101))):
+        with pytest.raises(ValueError, match="a tier has a target or a price"):
+            Tier(target, D(1), price)
+
+
+def test_a_trail_and_a_holding_time_are_something() -> None:
+    with pytest.raises(ValueError, match="needs a distance between 0 and 1"):
+        Trail(D(1))
+    with pytest.raises(ValueError, match="an activation from 0 on"):
+        Trail(D("0.01"), D("-0.01"))
+    with pytest.raises(ValueError, match="held for some time"):
+        Hold(0)
 
 
 @pytest.mark.parametrize("stop", ["0", "-0.01", "1"])

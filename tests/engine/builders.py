@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Coroutine, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
+from types import MappingProxyType
 from typing import Any, TypeVar
 
 from hypothesis import strategies as st
@@ -55,7 +56,7 @@ from promethean.domain.positions import Fill
 from promethean.domain.signals import Signal, SignalSource, SignalType
 from promethean.domain.sizing import Sizing
 from promethean.engine.decide import Aggregation
-from promethean.engine.desk import Desk, Seat
+from promethean.engine.desk import Desk, OnOpposite, Seat
 from promethean.engine.state import Account, State
 from promethean.engine.step import follow
 from promethean.exchanges.paper.venue import PaperTerms, PaperVenue
@@ -116,11 +117,14 @@ def quote(number: int, second: float, bid: float, ask: float, *, of: Instrument 
 
 @dataclass(frozen=True)
 class Say:
-    """What a scripted strategy says.  share: of a partial close."""
+    """What a scripted strategy says.  share: of a partial close; stop, targets: prices that an entry brings along."""
 
     type: SignalType
     confidence: float = 0.9
     share: float | None = None
+    stop: float | None = None
+    targets: tuple[float, ...] = ()
+    closes: Side | None = None
 
 
 BUY, SELL, CLOSE = Say(SignalType.BUY), Say(SignalType.SELL), Say(SignalType.CLOSE)
@@ -150,7 +154,7 @@ class Scripted:
 def signal(say: Say, of: InstrumentId = BTC.id, at_ns: int = T0, strategy: StrategyId = SCRIPTED) -> Signal:
     return Signal(
         say.type, SignalSource.TECHNICAL, say.confidence, f"says {say.type}", of, "1m", at_ns, strategy,
-        close_percentage=say.share,
+        close_percentage=say.share, closes=say.closes, stop=say.stop, targets=say.targets,
     )  # fmt: skip
 
 
@@ -185,8 +189,11 @@ def seat(
     limits: Limits = LIMITS,
     threshold: float = 0.6,
     aggregation: Aggregation = Aggregation.WEIGHTED,
+    exits: Mapping[str, Any] = MappingProxyType({}),
+    opposite: OnOpposite = OnOpposite.KEEP_AND_TIGHTEN,
+    fee: str = "0",
 ) -> Seat:
-    """amount: quote units of one entry.  cooldown: minutes after a stop."""
+    """amount: quote units of one entry.  cooldown: minutes after a stop.  exits: more fields of the protection."""
     return Seat(
         strategy=strategy,
         instrument=of,
@@ -194,12 +201,14 @@ def seat(
         aggregation=aggregation,
         threshold=threshold,
         sizing=Sizing(None, D(amount)),
-        protection=protection(stop, tiers),
+        protection=replace(protection(stop, tiers), **exits),
         order_type=order_type,
         slippage_tolerance=D(tolerance),
         cooldown_ns=cooldown * MINUTE_NS,
         can_short=of.market_type is MarketType.FUTURES,
         limits=limits,
+        on_opposite=opposite,
+        fee_taker=D(fee),
     )
 
 
@@ -283,6 +292,11 @@ class Hand:
     def standing(self, role: OrderRole) -> list[Order]:
         """Orders of this role that are not on their way out."""
         return [o for o in self.account.orders.values() if o.intent.role is role and not o.cancel_requested]
+
+    @property
+    def stops(self) -> list[Order]:
+        """The stops that are not on their way out, wherever they have moved."""
+        return [o for o in self.account.orders.values() if o.intent.role.is_stop and not o.cancel_requested]
 
     def told(self, kind: type[T]) -> list[T]:
         """Every fact of this kind so far."""

@@ -377,7 +377,7 @@ def test_a_held_position_is_protected_for_all_of_it_by_one_stop(world: World) ->
         if trader.told(OrderRejected):
             return  # a stop that the venue refuses is followed by a close, not by another stop
         for holding in trader.account.holdings.values():
-            (stop,) = trader.standing(OrderRole.STOP)
+            (stop,) = trader.stops
             assert stop.remaining == abs(holding.position.quantity)
 
 

@@ -551,7 +551,7 @@ def test_an_opposite_signal_closes_the_position() -> None:
     (close,) = planned(hand.see(candle(1, 101)))
     assert (close.intent.role, close.intent.side) == (OrderRole.SIGNAL, Side.SELL)
     short, *_ = holding({1: (BUY,)}, side=SELL, of=PERP)
-    (close,) = planned(short.see(candle(1, 99, of=PERP)))
+    (close,) = planned(short.see(candle(1, 100.5, of=PERP)))
     assert (close.intent.role, close.intent.side, close.intent.reduce_only) == (OrderRole.SIGNAL, Side.BUY, True)
 
 

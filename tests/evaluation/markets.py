@@ -7,14 +7,17 @@ from typing import Any
 
 import numpy as np
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from promethean.domain.candles import CandleSeries
 from promethean.domain.ids import ShortNames, StrategyId
 from promethean.domain.instruments import Instrument, MarketType, instrument_id
-from promethean.domain.orders import OrderType, Protection, Tier
+from promethean.domain.orders import Hold, OrderType, Protection, Tier, Trail
 from promethean.domain.sizing import Sizing
 from promethean.engine.decide import Aggregation
-from promethean.engine.desk import Desk, Seat
+from promethean.engine.desk import Desk, OnOpposite, Seat
+from promethean.evaluation.backtest import find_path
+from promethean.evaluation.ledger import Books, keep_books
 from promethean.evaluation.rules import Rules
 from promethean.exchanges.paper.venue import PaperTerms
 from promethean.risk.check import RESEARCH, Controls
@@ -39,11 +42,12 @@ class Scripted:
 
     window = 1
 
-    def __init__(self, instrument: Instrument, side: Any, leave: Any) -> None:
+    def __init__(self, instrument: Instrument, side: Any, leave: Any, stop: Any = None, targets: Any = ()) -> None:
         self.id, self.instrument, self.timeframe = StrategyId("scripted"), instrument.id, "1m"
         self.said = Said(
-            np.array(side, np.int8), np.array(leave, np.int8), np.ones(len(side)), {"n": np.arange(float(len(side)))}
-        )
+            np.array(side, np.int8), np.array(leave, np.int8), np.ones(len(side)), {"n": np.arange(float(len(side)))},
+            stop=stop, targets=targets,
+        )  # fmt: skip
 
     def say(self, frame: Frame) -> Said:
         return self.said
@@ -91,16 +95,19 @@ def cases(draw: st.DrawFn, candles: int = 120) -> tuple[Seat, Scripted, PaperTer
     often = draw(st.sampled_from([0.02, 0.1, 0.5]))
     side = np.where(random.random(candles) < often, random.choice([1, -1], candles), 0)
     leave = (random.random(candles) < draw(st.sampled_from([0.0, 0.05, 0.3]))) * random.choice([1, 2, 4], candles)
-    strategy = Scripted(instrument, side, leave)
-    tiers = draw(st.sampled_from(TIERS))
-    protection = Protection(
-        D(draw(st.sampled_from(["0.01", "0.003", "0.05", "0.0001"]))),
-        tuple(Tier(D(target), D(share)) for target, share in tiers),
-    )
+    strategy = Scripted(instrument, side, leave, *draw(levels(series, side)))
+    protection = draw(protections())
     sizing = draw(
         st.sampled_from([Sizing(None, D(1000)), Sizing(D("0.1")), Sizing(D("0.9"), None, D("5")), Sizing(None, D(160))])
     )
-    controls = Controls.of(RESEARCH)
+    terms = PaperTerms(
+        D(draw(st.sampled_from(["0", "0.0002", "0.001"]))),
+        D(draw(st.sampled_from(["0", "0.001", "0.004"]))),
+        D(draw(st.sampled_from(["0", "2", "50"]))),
+        0,
+        D(draw(st.sampled_from(["1000000000", "0.5"]))),
+        draw(st.booleans()),
+    )
     seat = Seat(
         strategy=strategy,  # type: ignore[arg-type]  # made one that listens where it is asked
         instrument=instrument,
@@ -114,26 +121,53 @@ def cases(draw: st.DrawFn, candles: int = 120) -> tuple[Seat, Scripted, PaperTer
         cooldown_ns=draw(st.sampled_from([0, 3])) * MINUTE_NS,
         can_short=futures,
         limits=Limits(),
-        attached_exits=True,
-        controls=controls,
-    )
-    terms = PaperTerms(
-        D(draw(st.sampled_from(["0", "0.0002", "0.001"]))),
-        D(draw(st.sampled_from(["0", "0.001", "0.004"]))),
-        D(draw(st.sampled_from(["0", "2", "50"]))),
-        0,
-        D(draw(st.sampled_from(["1000000000", "0.5"]))),
-        draw(st.booleans()),
+        attached_exits=draw(st.booleans()),
+        controls=Controls.of(RESEARCH),
+        on_opposite=draw(st.sampled_from((*OnOpposite, OnOpposite.KEEP_AND_TIGHTEN))),
+        fee_taker=terms.fee_taker,
     )
     return seat, strategy, terms, series, D(draw(st.sampled_from(["10000", "1100"])))
 
 
-def desk(seat: Seat, strategy: Scripted, series: CandleSeries) -> Desk:
-    from msgspec.structs import replace
+@st.composite
+def protections(draw: st.DrawFn) -> Protection:
+    """Exits of every kind, alone and together."""
+    tiers = tuple(Tier(D(target), D(share)) for target, share in draw(st.sampled_from(TIERS)))
+    trails = [None, None, Trail(D("0.002")), Trail(D("0.005"), D("0.001")), Trail(D("0.001"), D(0))]
+    holds = [None, None, Hold(5 * MINUTE_NS), Hold(20 * MINUTE_NS, always=True)]
+    return Protection(
+        D(draw(st.sampled_from(["0.01", "0.003", "0.05", "0.0001"]))),
+        tiers,
+        draw(st.sampled_from(trails)),
+        draw(st.sampled_from(holds)),
+        draw(st.booleans()),
+    )
 
+
+@st.composite
+def levels(draw: st.DrawFn, series: CandleSeries, side: Any) -> tuple[Any, Any]:
+    """Stops and targets that entries bring along: mostly on their side of the price, now and then not, or not there."""
+    if draw(st.integers(0, 2)):
+        return None, ()
+    random = np.random.default_rng(draw(st.integers(0, 2**32 - 1)))
+    away = 1 + side * (np.abs(random.normal(0, 0.004, (3, len(series)))) + 0.0003)
+    stop, near, far = series.close / away[0], series.close * away[1], series.close * away[1] * away[2]
+    for prices in (stop, near, far):
+        prices[random.random(len(series)) < 0.2] = np.nan
+    brought: tuple[Any, Any] = draw(st.sampled_from([(stop, ()), (None, (near,)), (stop, (near, far))]))
+    return brought
+
+
+def desk(seat: Seat, strategy: Scripted, series: CandleSeries) -> Desk:
     prepared = Prepared(strategy, Frame(series, "1m"))
     return Desk((replace(seat, strategy=prepared),), seat.limits, ShortNames(), False)
 
 
 def rules(seat: Seat, terms: PaperTerms, cash: Decimal) -> Rules:
     return Rules(seat, terms, cash)
+
+
+def compiled_books(rules: Rules, said: Said, candles: CandleSeries) -> Books | None:
+    """The books of a compiled path; None where a candle was too thin to fill an order whole."""
+    found = find_path(rules, said, candles)
+    return None if found is None else keep_books(rules, said, candles, found.fills)

@@ -8,9 +8,12 @@ from decimal import Decimal
 import numpy as np
 import pytest
 
+from promethean.domain.candles import CandleSeries
 from promethean.domain.market import Side
 from promethean.evaluation import analysis
 from promethean.evaluation.ledger import Part
+from promethean.strategies.frame import Frame
+from promethean.strategies.setups import Setup
 
 D = Decimal
 HOUR_NS = 3600 * 10**9
@@ -56,3 +59,46 @@ def test_parts_are_counted_by_reason_and_by_side() -> None:
 )  # fmt: skip
 def test_a_part_counts_in_every_session_that_its_entry_lies_in(hour: str, names: list[str]) -> None:
     assert [group.name for group in analysis.by_session([part(f"2024-01-01T{hour}:30", "1")])] == names
+
+
+# -- by what was known at the entry -----------------------------------------------------------------------------------
+
+
+def hourly(count: int) -> Frame:
+    """Candles of an hour from the beginning of 2024 on."""
+    times = at("2024-01-01T00:00") + HOUR_NS * np.arange(count)
+    one = np.ones(count)
+    return Frame(CandleSeries.from_columns(times, (one, one, one, one, one), keep=count), "1h")
+
+
+def test_a_part_belongs_to_the_regime_of_the_last_candle_closed_at_its_entry() -> None:
+    frame = hourly(4)
+    codes = np.array([np.nan, 0.0, 1.0, 6.0])
+    frame.memo["regime", "1h", ()] = (codes,)
+    parts = [part(f"2024-01-01T{hour}", "1") for hour in ("00:30", "01:00", "02:00", "02:59", "03:00", "04:30")]
+    names = {group.name: group.parts for group in analysis.by_regime(parts, frame)}
+    assert names == {"not known yet": 2, "range": 2, "trend_up": 1, "high_volatility": 1}
+    assert analysis.by_regime([], frame) == []
+
+
+def test_a_part_belongs_to_every_set_up_that_asked_for_its_entry() -> None:
+    frame = hourly(6)
+    setups = [
+        Setup("a", Side.BUY, np.array([1, 0, 1, 0, 0, 0], bool)),
+        Setup("b", Side.BUY, np.array([0, 0, 1, 0, 0, 0], bool)),
+        Setup("c", Side.SELL, np.array([0, 0, 0, 1, 0, 0], bool)),
+    ]
+    parts = [
+        part("2024-01-01T01:00", "1"),  # filled when the first candle closed
+        part("2024-01-01T05:30", "2"),  # a limit that waited since the third
+        part("2024-01-01T04:00", "-4", side=Side.SELL),
+    ]
+    groups = {group.name: (group.parts, group.pnl) for group in analysis.by_setup(parts, setups, frame)}
+    assert groups == {"a": (2, D(3)), "b": (1, D(2)), "c": (1, D(-4))}
+    assert analysis.by_setup([], setups, frame) == []
+
+
+def test_holes_are_where_candles_are_missing() -> None:
+    times = HOUR_NS * np.array([5, 6, 8, 9, 13])
+    assert analysis.holes(times, HOUR_NS) == [analysis.Hole(7 * HOUR_NS, 1), analysis.Hole(10 * HOUR_NS, 3)]
+    assert analysis.holes(times[:2], HOUR_NS) == analysis.holes(times[:1], HOUR_NS) == []

@@ -12,7 +12,7 @@ import pyarrow.parquet as pq
 import pytest
 from tests.evaluation.markets import MINUTE_NS, START_NS, Scripted, desk, market, rules
 
-from promethean.app import backtesting, benching
+from promethean.app import backtesting, benching, sweeping
 from promethean.config.layers import load_settings
 from promethean.domain.candles import CandleSeries
 from promethean.domain.orders import OrderType, Protection
@@ -130,7 +130,7 @@ def test_every_trade_is_that_of_a_plain_loop_over_the_candles(reference_candles:
 
 def test_the_sweep_of_a_hundred_combinations_makes_the_golden_number_of_trades(reference_candles: Path) -> None:
     settings = load_settings({}, {}, Path.cwd())
-    report = backtesting.run_sweep(settings, options(reference_candles), SWEPT, lambda *_: None)
+    report = sweeping.run_sweep(settings, options(reference_candles), SWEPT, lambda *_: None)
     assert len(report.outcomes) == 100
     assert sum(outcome.trades for outcome in report.outcomes) == SWEPT_TRADES
     assert report.confirmed is not None
@@ -209,8 +209,8 @@ def test_a_path_with_more_fills_than_there_is_room_for_is_found_whole() -> None:
     roomy = find_path(rules(seat_of(strategy), how, D(10_000)), strategy.said, candles)
     narrow = find_path(rules(seat_of(strategy), how, D(10_000)), strategy.said, candles, room=4)
     assert roomy is not None and narrow is not None
-    assert len(roomy.at) > 150
-    assert np.array_equal(roomy.at, narrow.at) and np.array_equal(roomy.cash_after, narrow.cash_after)
+    assert len(roomy.fills) > 150
+    assert np.array_equal(roomy.fills, narrow.fills)
 
 
 def test_a_backtest_without_a_word_of_the_strategy_keeps_its_cash() -> None:

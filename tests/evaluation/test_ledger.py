@@ -8,12 +8,11 @@ from typing import Any
 import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
-from tests.evaluation.markets import MINUTE_NS, START_NS, Scripted, cases, desk, market, rules
+from tests.evaluation.markets import MINUTE_NS, START_NS, Scripted, cases, compiled_books, desk, market, rules
 from tests.evaluation.test_backtest import seat_of
 
 from promethean.domain.candles import CandleSeries
 from promethean.domain.market import Side
-from promethean.evaluation.backtest import compiled_books
 from promethean.evaluation.ledger import Bookkeeper, Books, equity_curve
 from promethean.evaluation.stepped import SteppedBacktest
 from promethean.exchanges.paper.venue import PaperTerms

@@ -9,11 +9,12 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from promethean.domain.instants import DAY_NS
 from promethean.domain.market import Side
-from promethean.evaluation.ledger import Books, Trade
-from promethean.evaluation.metrics import Metrics, daily_equity, measure
+from promethean.evaluation.ledger import Books, Part, Trade
+from promethean.evaluation.metrics import Metrics, daily_equity, excursions, measure
 
 D = Decimal
 HOUR_NS = DAY_NS // 24
@@ -160,3 +161,67 @@ def test_the_figures_of_days_are_what_a_plain_loop_finds(equity: list[float]) ->
     deviation = math.sqrt(sum((one - mean) ** 2 for one in returns) / (len(returns) - 1))
     if deviation > 1e-9:
         assert found.sharpe_raw == pytest.approx(mean / deviation, rel=1e-6, abs=1e-9)
+
+
+# -- streaks, costs, the drawdown and its days ------------------------------------------------------------------------
+
+
+def test_a_streak_is_broken_by_what_came_out_even() -> None:
+    found = of_trades("1", "2", "0", "3", "-1", "-1", "-2", "4")
+    assert (found.win_streak, found.loss_streak) == (2, 3)
+    assert (of_trades().win_streak, of_trades().loss_streak) == (0, 0)
+
+
+def test_fees_are_a_share_of_what_gaining_trades_gained_before_them() -> None:
+    trades = [replace(trade("8"), fees=D(2)), replace(trade("-1"), fees=D(2)), replace(trade("-9"), fees=D(2))]
+    account = replace(books("998", *trades), fees=D(6))
+    found = measure(account, np.array([998.0]), 1000.0, np.array([0]))
+    assert found.cost_share_pct == pytest.approx(100 * 6 / (10 + 1))
+    assert of_trades("-5").cost_share_pct is None
+
+
+def test_the_largest_drawdown_has_its_days() -> None:
+    found = of_days(110, 99, 108, 88, 105, 120, 119)
+    assert (found.drawdown_from, found.drawdown_to, found.drawdown_recovered) == (0, 3, 5)
+    found = of_days(90, 95)
+    assert (found.drawdown_from, found.drawdown_to, found.drawdown_recovered) == (0, 0, None)
+    found = of_days(110, 120)
+    assert (found.drawdown_from, found.drawdown_to, found.drawdown_recovered, found.calmar) == (None, None, None, None)
+
+
+def test_calmar_is_the_return_of_a_year_over_the_largest_drawdown() -> None:
+    days = np.linspace(100, 120, 365)
+    days[100] = 50.0
+    found = of_days(*days)
+    assert found.calmar == pytest.approx(0.20 / -found.max_drawdown_pct * 100)
+    assert of_days(50, 300).calmar is None  # what a lucky day would come to in a year
+
+
+# -- excursions -------------------------------------------------------------------------------------------------------
+
+
+def closed(number: int, side: Side, entry: str, exit: str) -> Part:
+    return Part(number, side, 0, 1, D(entry), D(exit), D(1), "signal", D(0), D(0))
+
+
+def test_an_excursion_is_measured_from_the_entry_to_the_candle_before_the_exit() -> None:
+    account = books("1000", trade("1", opened=1, closed=3))
+    account = replace(account, parts=[closed(1, Side.BUY, "100", "101"), closed(1, Side.BUY, "100", "104")])
+    high, low = np.array([500.0, 102, 103, 900]), np.array([1.0, 99, 97, 1])
+    found = excursions(account, high, low)
+    assert (found.against.tolist(), found.along.tolist()) == ([pytest.approx(-3)], [pytest.approx(4)])
+
+
+def test_a_short_is_the_mirror_and_a_trade_of_one_candle_knows_its_exit_alone() -> None:
+    short, quick = replace(trade("1", 0, 2), side=Side.SELL), trade("-1", 3, 3)
+    account = replace(
+        books("1000", short, quick), parts=[closed(1, Side.SELL, "100", "98"), closed(2, Side.BUY, "50", "49")]
+    )
+    found = excursions(account, np.array([101.0, 105, 999, 999]), np.array([99.0, 96, 1, 1]))
+    assert found.against == pytest.approx([-5, -2])
+    assert found.along == pytest.approx([4, 0])
+
+
+def test_without_trades_there_are_no_excursions() -> None:
+    found = excursions(books("1000"), np.empty(0), np.empty(0))
+    assert (len(found.against), len(found.along)) == (0, 0)

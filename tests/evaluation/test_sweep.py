@@ -10,12 +10,11 @@ import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from tests.evaluation.markets import MINUTE_NS, START_NS, Scripted, cases, desk, market, rules
+from tests.evaluation.markets import MINUTE_NS, START_NS, Scripted, cases, compiled_books, desk, market, rules
 from tests.evaluation.test_backtest import seat_of
 
 from promethean.domain.candles import CandleSeries
 from promethean.domain.errors import ConfigError
-from promethean.evaluation.backtest import compiled_books
 from promethean.evaluation.stepped import SteppedBacktest
 from promethean.evaluation.sweep import COMBINATIONS_MAX, VALUES_MAX, combinations, parse_range, sweep
 from promethean.exchanges.paper.venue import PaperTerms

@@ -20,6 +20,7 @@ from promethean.domain.market import Side
 from promethean.domain.registry import scan
 from promethean.indicators.catalogue import INDICATORS
 from promethean.indicators.momentum.rsi import rsi
+from promethean.indicators.trend.regime import REGIMES, regime
 from promethean.strategies.arrays import Said
 from promethean.strategies.conditional import Conditions, ConditionStrategy, Entry, Use
 from promethean.strategies.frame import Frame
@@ -269,3 +270,104 @@ def test_numbers_that_an_indicator_refuses_are_a_mistake_of_the_set_up() -> None
 def test_every_column_of_a_candle_has_a_name() -> None:
     assert set(COLUMNS) == {"open", "high", "low", "close", "volume"}
     assert buying("PRICE > LOW", "VOLUME > 0", "OPEN <= HIGH").say(Frame(invented(1, 9), "1m")).unknown == 0
+
+
+# -- the regime -------------------------------------------------------------------------------------------------------
+
+
+def test_a_regime_is_compared_with_its_name() -> None:
+    candles = invented(5, 4000, "1h")
+    codes = regime(candles.open_time_ns, candles.high, candles.low, candles.close, candles.volume)
+    frame = Frame(candles, "1h")
+    is_trend = (codes == REGIMES.index("trend_up")) | (codes == REGIMES.index("trend_down"))
+    strategy = made(
+        (Entry(Side.BUY, "ANY", ("REGIME == trend_up", "REGIME == trend_down")),),
+        uses=(),
+        parameters={},
+        timeframe="1h",
+    )
+    said = strategy.say(frame)
+    assert np.array_equal(said.side == 1, is_trend)
+    assert said.unknown == np.count_nonzero(np.isnan(codes))
+    changed = made((Entry(Side.BUY, "ALL", ("REGIME != REGIME[1]",)),), uses=(), parameters={}, timeframe="1h").say(
+        frame
+    )
+    steps = np.diff(codes)
+    assert np.array_equal(np.flatnonzero(changed.side), np.flatnonzero((steps != 0) & ~np.isnan(steps)) + 1)
+
+
+def test_a_regime_is_told_by_its_name() -> None:
+    candles = invented(5, 1600)
+    strategy = buying("REGIME == high_volatility")
+    said = strategy.say(Frame(candles, "1m"))
+    at = int(np.flatnonzero(said.side)[0])
+    assert strategy.reason(said, at) == "REGIME == high_volatility: REGIME high_volatility"
+
+
+def test_the_trailing_window_of_a_regime_says_what_the_whole_history_says() -> None:
+    candles = invented(7, 2600)
+    strategy = buying("REGIME == range OR REGIME[3] == high_volatility")
+    assert strategy.window < KEPT
+    whole = strategy.say(Frame(candles, "1m")).side
+    for at in range(strategy.window, len(candles), 97):
+        tail = cut(candles, at + 1 - strategy.window, at + 1)
+        assert strategy.say(Frame(tail, "1m")).side[-1] == whole[at]
+
+
+def test_a_regime_of_a_larger_timeframe_is_an_indicator_like_others() -> None:
+    use = Use("regime", "REGIME", {"lookback": D(20)}, ("1h",))
+    said = made((Entry(Side.BUY, "ALL", ("REGIME_1h == high_volatility",)),), uses=(use,), parameters={}).say(
+        Frame(invented(5, 6000), "1m")
+    )
+    assert said.side.any()
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("REGIME == trendup", "unknown name 'trendup'; did you mean 'trend_up'"),
+        ("REGIME == TREND_UP", "did you mean 'trend_up'? Capital letters count"),
+        ("REGIM == trend_up", "did you mean 'REGIME'?"),
+        ("REGIME > 2", "> takes numbers, and 'REGIME' is a name; write for example REGIME == trend_up"),
+        ("REGIME == 2", "REGIME is a name, and '2' a number; write for example REGIME == trend_up"),
+        ("PRICE == range", "range is a name, and 'PRICE' a number; write for example REGIME == range"),
+        ("REGIME + 1 > 0", "+ takes numbers, and 'REGIME' is a name"),
+        ("-REGIME > 0", "- takes numbers, and 'REGIME' is a name"),
+        ("abs(REGIME) > 0", "abs takes numbers, and 'REGIME' is a name"),
+        ("crosses_above(REGIME, range)", "crosses_above takes numbers, and 'REGIME' is a name"),
+        ("REGIME", "'REGIME' is a name, not a condition; compare it, for example REGIME == trend_up"),
+        ("NOT trend_up", "NOT takes conditions, and 'trend_up' is a name; compare it, for example REGIME == trend_up"),
+        ("REGIME == trend_up[1]", "'trend_up' does not change from candle to candle"),
+    ],
+)
+def test_a_regime_is_no_number(text: str, said: str) -> None:
+    with pytest.raises(ConfigError) as caught:
+        buying(text)
+    assert said in str(caught.value)
+
+
+def test_a_parameter_does_not_have_the_name_of_a_regime() -> None:
+    with pytest.raises(ConfigError, match="'range' is a word of the condition language; rename the parameter"):
+        buying("PRICE > 1", range=3)
+
+
+@pytest.mark.parametrize("alias", ["PRICE", "HOUR", "REGIME"])
+def test_an_indicator_does_not_take_a_name_of_the_language(alias: str) -> None:
+    with pytest.raises(ConfigError, match=f"{alias} is a name of its own in conditions"):
+        buying("PRICE > 1", uses=(Use("rsi", alias, {}, ()),))
+
+
+# -- set-ups ----------------------------------------------------------------------------------------------------------
+
+
+def test_the_parts_of_an_or_are_set_ups_of_their_own() -> None:
+    strategy = made(
+        (Entry(Side.BUY, "ANY", ("PRICE > 10", "PRICE < 5")), Entry(Side.SELL, "ALL", ("PRICE > 6", "PRICE < 9"))),
+        uses=(), parameters={},
+    )  # fmt: skip
+    found = {setup.name: setup.holds.tolist() for setup in strategy.setups(of_closes(4, 7, 11))}
+    assert found == {
+        "long: PRICE > 10": [False, False, True],
+        "long: PRICE < 5": [True, False, False],
+        "short: PRICE > 6 AND PRICE < 9": [False, True, False],
+    }

@@ -81,7 +81,7 @@ def test_the_reference_strategy_says_what_the_reference_work_says() -> None:
     )
     assert file.parameters == {"period": D(14), "low": D(30), "high": D(70)}
     assert (file.sizing, file.cooldown_bars, file.limits) == (Sizing(None, D(10_000)), 0, {})
-    assert file.protection == Protection(D("0.01"), (Tier(D("0.02"), D(1)),))
+    assert file.exits.protection == Protection(D("0.01"), (Tier(D("0.02"), D(1)),))
     tick = D("0.00000001")
     assert file.simulation == Simulation(D("0.001"), D("0.001"), D(0), 0, D(10) ** 9, tick, tick, D(0))
     assert (file.order_type, file.market_type, file.timeframe) == (OrderType.MARKET, MarketType.SPOT, "1m")
@@ -113,7 +113,7 @@ def test_a_futures_file_may_enter_on_both_sides() -> None:
 def test_exits_of_several_levels_stand_in_a_section_of_their_own() -> None:
     exits = {"stop_loss_pct": 3, "take_profit_levels": LEVELS}
     file = parse({"risk": {"position_size_quote": 10_000, "max_daily_trades": 5}, "exits": exits})
-    assert file.protection == Protection(D("0.03"), (Tier(D("0.02"), D("0.5")),))
+    assert file.exits.protection == Protection(D("0.03"), (Tier(D("0.02"), D("0.5")),))
     assert (file.sizing, file.limits) == (Sizing(None, D(10_000)), {"daily_trades": D(5)})
 
 
@@ -294,7 +294,7 @@ def test_an_override_names_a_parameter_or_the_path_of_any_other_key() -> None:
     }  # fmt: skip
     file = parse({}, told)
     assert file.parameters["low"] == D("25.5")
-    assert (file.protection.stop_loss, file.base, file.simulation.slippage_bps) == (D("0.03"), "ETH", D(2))
+    assert (file.exits.protection.stop_loss, file.base, file.simulation.slippage_bps) == (D("0.03"), "ETH", D(2))
     assert file.conditions is not None
     assert file.conditions.entries == (Entry(Side.BUY, "ANY", ("RSI < low",)),)
 

@@ -65,7 +65,7 @@ def test_the_shipped_file_says_what_it_says() -> None:
     assert file.parameters == {"rsi_period": D(14), "oversold": D(30), "overbought": D(70)}
     assert file.sizing == Sizing(D("0.02"), None, D("0.1"))
     tiers = (Tier(D("0.02"), D("0.33")), Tier(D("0.04"), D("0.33")), Tier(D("0.06"), D("0.34")))
-    assert file.protection == Protection(D("0.01"), tiers)
+    assert file.exits.protection == Protection(D("0.01"), tiers)
     assert (file.order_type, file.slippage_tolerance) == (OrderType.LIMIT, D("0.001"))
     assert file.limits == {"daily_trades": D(20), "circuit_breaker_daily_loss": D("0.05")}
     assert file.cooldown_bars == 3
@@ -76,7 +76,7 @@ def test_what_a_file_leaves_out_is_left_to_the_settings() -> None:
     file = parse({})
     assert (file.name, file.aggregation, file.threshold) == ("s", None, None)
     assert (file.order_type, file.slippage_tolerance, file.limits, file.cooldown_bars) == (None, None, {}, 3)
-    assert (file.parameters, file.protection.tiers, file.sizing.quantity_max) == ({}, (), None)
+    assert (file.parameters, file.exits.protection.tiers, file.sizing.quantity_max) == ({}, (), None)
 
 
 def test_a_size_may_be_an_amount_of_quote_units() -> None:
@@ -116,7 +116,7 @@ def test_parameters_are_numbers_and_switches() -> None:
 TIERS = "exits.take_profit_levels"
 MISTAKES: list[tuple[dict[str, Any], str, str]] = [
     # what is changed, where it is, what is said
-    ({"strategy.class": "rsi_revresion"}, "strategy.class", "did you mean 'rsi_reversion'?"),
+    ({"strategy.class": "rsi_revresion"}, "strategy.class", "did you mean 'rsi_reversion'"),
     ({"strategy.class": REMOVE}, "strategy.class", "is missing"),
     ({"strategy.class": 5}, "strategy.class", "is 5; write text"),
     ({"strategy.id": ""}, "strategy.id", "is ''; write text"),
@@ -131,7 +131,12 @@ MISTAKES: list[tuple[dict[str, Any], str, str]] = [
     ({"exit": {"mode": "ANY"}}, "exit", "does not belong to a class-based strategy"),
     ({"indicators": []}, "strategy", "unknown key 'class'; known: id, name"),
     ({"ml": {"enabled": True}}, "ml", "is not available yet; remove it, or set enabled: false"),
-    ({"schedule": {"sessions": ["us"]}}, "schedule", "is not available yet"),
+    ({"schedule": {}}, "schedule", "is empty; write for example {sessions: [europe, us]"),
+    ({"schedule": {"session": ["us"]}}, "schedule", "unknown key 'session'; did you mean 'sessions'?"),
+    ({"schedule": {"sessions": ["usa"]}}, "schedule.sessions", "unknown session 'usa'; did you mean 'us'"),
+    ({"schedule": {"sessions": "us"}}, "schedule.sessions", "is 'us'; write a list, for example [asia, europe]"),
+    ({"schedule": {"weekdays": []}}, "schedule.weekdays", "is []; write a list, for example [mon, tue]"),
+    ({"schedule": {"weekdays": ["monday"]}}, "schedule.weekdays", "unknown weekday 'monday'; did you mean 'mon'?"),
     ({"marekt": {}}, "", "unknown key 'marekt'; did you mean 'market'"),
     ({"market": REMOVE}, "market", "is missing"),
     ({"market.symbol": REMOVE}, "market.symbol", "is missing"),
@@ -168,11 +173,15 @@ MISTAKES: list[tuple[dict[str, Any], str, str]] = [
     ({"exits.stop_loss_pct": "1%"}, "exits.stop_loss_pct", "is '1%'; write a number without a unit"),
     ({"exits.stop_loss_pct": 100}, "exits.stop_loss_pct", "is 100; it lies between 0.01 and 99.99"),
     ({"exits.stop_loss": 1}, "exits", "unknown key 'stop_loss'; did you mean 'stop_loss_pct'"),
-    ({"exits.trailing_stop_pct": 0.5}, "exits.trailing_stop_pct", "names an exit that is not available yet; remove it"),
-    ({"exits.max_hold_time_minutes": 60}, "exits.max_hold_time_minutes", "not available yet; remove it"),
-    ({"exits.ml_reversal": True}, "exits.ml_reversal", "not available yet; remove it"),
-    ({"exits.breakeven": True}, "exits.breakeven", "not available yet; remove it"),
-    ({"exits.on_opposite": "keep_and_tighten"}, "exits.on_opposite", "only 'close' is available yet"),
+    ({"exits.trailing_stop_pct": 0}, "exits.trailing_stop_pct", "is 0; it lies between 0.01 and 99.99"),
+    ({"exits.trailing_activation_pct": 1}, "exits.trailing_activation_pct", "stands alone; it belongs to"),
+    ({"exits.max_hold_time_minutes": 0.5}, "exits.max_hold_time_minutes", "is 0.5; it lies between 1 and 527040"),
+    ({"exits.max_hold_always": True}, "exits.max_hold_always", "stands alone; it belongs to max_hold_time_minutes"),
+    ({"exits.ml_reversal": True}, "exits.ml_reversal", "needs a model, and this strategy has none"),
+    ({"exits.breakeven": 1}, "exits.breakeven", "is 1; write true or false"),
+    ({"exits.atr_period": 14}, "exits.atr_period", "stands alone; it belongs to stop_loss_atr"),
+    ({"exits.stop_loss_atr": 101}, "exits.stop_loss_atr", "is 101; it lies between 0.1 and 100"),
+    ({"exits.on_opposite": "keep"}, "exits.on_opposite", "unknown value 'keep'; known: close, flip, keep_and_tighten"),
     ({TIERS: 2}, TIERS, "is 2, not a list; write [{target_pct: 2, close_pct: 33}, ...]"),
     ({TIERS: ""}, TIERS, "is '', not a list"),
     ({TIERS: [2]}, f"{TIERS}[0]", "is not a mapping of keys to values"),

@@ -159,7 +159,8 @@ def _replay_hash(file: StrategyFile, desk: Desk, terms: PaperTerms, replay: Repl
     """Of everything that a replay depends on: an unfinished one goes on only where all of it is as it was."""
     rules = [
         (s.instrument, s.timeframe_ns, s.aggregation, s.threshold, s.sizing, s.protection, s.order_type,
-         s.slippage_tolerance, s.cooldown_ns, s.limits, [control.code for control in s.controls.entering])
+         s.slippage_tolerance, s.cooldown_ns, s.limits, s.on_opposite, s.fee_taker,
+         [control.code for control in s.controls.entering])
         for s in desk.seats
     ]  # fmt: skip
     return _hash_of("closes at the end", file.config_hash, rules, desk.limits, terms, replay, feed.name)

@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 import contextlib
-import dataclasses
 import gc
 import hashlib
-import math
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from decimal import Decimal
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from msgspec.structs import replace
 
@@ -30,17 +28,13 @@ from promethean.app.desk import (
 from promethean.app.register import explaining, register_everything
 from promethean.config.tree import Settings
 from promethean.domain.errors import ConfigError
-from promethean.domain.money import plain
 
 if TYPE_CHECKING:
     from promethean.domain.candles import CandleSeries
     from promethean.domain.instruments import Instrument
     from promethean.engine.desk import Desk
     from promethean.evaluation.backtest import Backtest
-    from promethean.evaluation.ledger import Part
     from promethean.evaluation.metrics import Metrics
-    from promethean.evaluation.rules import Rules
-    from promethean.evaluation.sweep import Outcome
     from promethean.exchanges.paper.venue import PaperTerms
     from promethean.strategies.arrays import ArrayStrategy
     from promethean.strategies.catalogue import Strategy
@@ -50,7 +44,6 @@ RESEARCH, USER = "research", "user"
 COVERAGE_TOLD, COVERAGE_NEEDED = 0.99, 0.95
 CASH = Decimal(10_000)
 CASH_MIN, CASH_MAX = Decimal("0.01"), Decimal(10) ** 12  # beyond, the digits of a float do not reach to the cent
-AGREES = 0.01  # quote units between the compiled loop and the books
 
 
 @dataclass(frozen=True, slots=True)
@@ -182,150 +175,8 @@ def run(bench: Bench, strategy: ArrayStrategy | None = None) -> Backtest:
             return desk
         return replace(desk, seats=(replace(desk.seats[0], strategy=Prepared(strategy, frame)),))
 
-    with _without_collector():
+    with without_collector():
         return backtest(array, frame, desk, bench.terms, bench.cash, rules=rules)
-
-
-@dataclass(frozen=True, slots=True)
-class SweepReport:
-    """What a sweep came to.  confirmed: the best set, run again as a backtest, step by step."""
-
-    bench: Bench
-    outcomes: list[Outcome]
-    seconds: float
-    load_seconds: float
-    confirmed: Confirmed | None
-
-
-def run_sweep(
-    settings: Settings, options: BacktestOptions, params: Sequence[str], done: Callable[[int, int], None]
-) -> SweepReport:
-    """Every combination of the parameters over the same candles; the best one is confirmed step by step.
-
-    params: `period=6:24:2`, names of the file's parameters or paths of its other keys.
-    done:   is told combinations done and to do.
-    Raises ConfigError for what cannot be used, and for rules that only a backtest can carry.
-    """
-    from promethean.evaluation.stepped import SteppedBacktest
-
-    began = time.perf_counter()
-    bench = prepare(settings, options)
-    loaded = time.perf_counter()
-    outcomes = sweep_outcomes(bench, options, params, done)
-    seconds = time.perf_counter() - loaded
-    confirmed = None
-    if outcomes:
-        best = max(outcomes, key=lambda outcome: outcome.final_equity)
-        chosen = dataclasses.replace(options, overrides={**options.overrides, **best.parameters})
-        file = load_strategy(find_strategy_file(settings, options.strategy), chosen.overrides)
-        again = _varied(bench, file)
-        books = SteppedBacktest(desk_of(again, again.candles), again.terms, again.candles, again.cash).run()
-        confirmed = Confirmed(best, len(books.trades), books.cash)
-    return SweepReport(bench, outcomes, seconds, loaded - began, confirmed)
-
-
-def sweep_outcomes(
-    bench: Bench, options: BacktestOptions, params: Sequence[str], done: Callable[[int, int], None] = lambda *_: None
-) -> list[Outcome]:
-    """The outcome of every combination; arguments and errors as in `run_sweep`."""
-    from promethean.evaluation.sweep import combinations, parse_range, sweep
-    from promethean.strategies.frame import Frame
-
-    ranges = [parse_range(text) for text in params]
-    if not ranges:
-        raise ConfigError("there is nothing to vary; give for example --param period=6:24:2")
-    wanted = list(combinations(ranges))
-    frame = Frame(bench.candles, bench.timeframe)
-    with _without_collector():
-        return sweep(_variants(bench, options, wanted), frame, lambda count: done(count, len(wanted)))
-
-
-@dataclass(frozen=True, slots=True)
-class Confirmed:
-    """The best outcome of a sweep beside its backtest through the engine.  final_equity: quote units."""
-
-    best: Outcome
-    trades: int
-    final_equity: Decimal
-
-
-def _variants(
-    bench: Bench, options: BacktestOptions, wanted: Sequence[Mapping[str, str]]
-) -> Iterator[tuple[Mapping[str, str], ArrayStrategy, Rules]]:
-    """Strategy and rules of every combination; the file is read again only where a key of it changes."""
-    from promethean.evaluation.rules import Rules
-    from promethean.strategies.arrays import ArrayStrategy
-    from promethean.strategies.conditional import ConditionStrategy
-
-    path = find_strategy_file(bench.settings, options.strategy)
-    own = set(bench.file.parameters)
-    strategy = bench.strategy()
-    if not isinstance(strategy, ArrayStrategy):
-        raise ConfigError(f"{bench.file.id} is asked at every event and stepped; a sweep cannot, use backtest --set")
-    rules = Rules(desk_of(bench, None).seats[0], bench.terms, bench.cash)
-    for parameters in wanted:
-        file = bench.file
-        if not set(parameters) <= own or not isinstance(strategy, ConditionStrategy):
-            file = load_strategy(path, {**options.overrides, **parameters})
-            varied = _varied(bench, file)
-            made = varied.strategy()
-            assert isinstance(made, ArrayStrategy), "the class does not change with a parameter"
-            rules_of = Rules(desk_of(varied, None).seats[0], varied.terms, bench.cash)
-        else:
-            values = {**bench.file.parameters, **{name: Decimal(value) for name, value in parameters.items()}}
-            made, rules_of = strategy.at(values), rules
-        reason = "limits that the file sets" if file.limits else rules_of.needs_steps()
-        if reason is not None:
-            raise ConfigError(f"a sweep does not know {reason}; use backtest for it")
-        yield parameters, made, rules_of
-
-
-def _varied(bench: Bench, file: StrategyFile) -> Bench:
-    """The same candles under another form of the strategy file, which may change the venue and its filters too."""
-    instrument = with_filters(bench.instrument, file.simulation)
-    terms = paper_terms(bench.settings, instrument, file.simulation)
-    return dataclasses.replace(bench, file=file, instrument=instrument, terms=terms)
-
-
-def sweep_object(report: SweepReport, top: int) -> dict[str, Any]:
-    """The fields of `sweep --json` (DESIGN section 5)."""
-    bench, count = report.bench, len(report.outcomes)
-    ranked = sorted(report.outcomes, key=lambda outcome: outcome.final_equity, reverse=True)
-    confirmed = report.confirmed
-    return {
-        "strategy": bench.file.id,
-        "symbol": bench.instrument.symbol,
-        "data": bench.source,
-        "candles": len(bench.candles),
-        "remarks": list(bench.remarks),
-        "combinations": count,
-        "trades": sum(outcome.trades for outcome in report.outcomes),
-        "seconds": report.seconds,
-        "load_seconds": report.load_seconds,
-        "seconds_per_combination": report.seconds / count,
-        "candles_per_s": count * len(bench.candles) / report.seconds,
-        "start_equity": bench.cash,
-        "top": [_outcome_row(outcome) for outcome in ranked[:top]],
-        "confirmed": None
-        if confirmed is None
-        else {
-            "parameters": dict(confirmed.best.parameters),
-            "trades": confirmed.trades,
-            "final_equity": confirmed.final_equity,
-            "agrees": confirmed.trades == confirmed.best.trades
-            and abs(float(confirmed.final_equity) - confirmed.best.final_equity) <= AGREES,
-        },
-    }
-
-
-def _outcome_row(outcome: Outcome) -> dict[str, Any]:
-    return {
-        "parameters": dict(outcome.parameters),
-        "trades": outcome.trades,
-        "wins": outcome.wins,
-        "final_equity": f"{outcome.final_equity:.2f}",
-        "return_pct": outcome.return_pct,
-    }
 
 
 def desk_of(bench: Bench, recorded: CandleSeries | None) -> Desk:
@@ -335,10 +186,10 @@ def desk_of(bench: Bench, recorded: CandleSeries | None) -> Desk:
     from promethean.exchanges.paper.venue import PaperVenue
 
     record = account_limits(bench.settings)
-    # Without candles it is still a recording: what only a live feed cannot do is not refused here.
-    candles = recorded if recorded is not None else CandleSeries(1)
+    # Not asked is not live: a recording of no candles has none of the bounds of a live feed.
+    prepared = CandleSeries(1) if recorded is None else recorded
     desk = make_desk(
-        bench.settings, bench.file, bench.instrument, bench.timeframe, record, PaperVenue.capabilities, candles
+        bench.settings, bench.file, bench.instrument, bench.timeframe, record, PaperVenue.capabilities, prepared
     )
     if bench.limits == RESEARCH:
         desk = research_desk(desk, bench.file)
@@ -417,7 +268,7 @@ def _coverage(candles: CandleSeries, timeframe: str) -> float:
 
 
 @contextlib.contextmanager
-def _without_collector() -> Iterator[None]:
+def without_collector() -> Iterator[None]:
     """Facts are made by the thousand and hold no cycles: nothing to collect until the end."""
     was_on = gc.isenabled()
     gc.disable()
@@ -426,143 +277,3 @@ def _without_collector() -> Iterator[None]:
     finally:
         if was_on:
             gc.enable()
-
-
-def as_object(report: BacktestReport, *, with_trades: bool) -> dict[str, Any]:
-    """The fields of `backtest --json` (DESIGN section 5)."""
-    from promethean.domain.instants import format_instant
-
-    bench, result, found = report.bench, report.result, report.metrics
-    candles = len(bench.candles)
-    answer: dict[str, Any] = {
-        "strategy": bench.file.id,
-        "symbol": bench.instrument.symbol,
-        "timeframe": bench.timeframe,
-        "data": bench.source,
-        "limits": bench.limits,
-        "controls_off": bench.controls_off,
-        "candles": candles,
-        "from": format_instant(int(bench.candles.open_time_ns[0])),
-        "to": format_instant(int(bench.candles.open_time_ns[-1])),
-        "coverage_pct": 100 * bench.coverage,
-        "remarks": list(bench.remarks),
-        "seconds": report.seconds,
-        "load_seconds": report.load_seconds,
-        "candles_per_s": candles / report.seconds,
-        "stepped": result.stepped,
-        "unknown_conditions": result.unknown,
-        "refusals": result.refusals,
-        "trades": found.trades,
-        "wins": found.wins,
-        "losses": found.losses,
-        "start_equity": bench.cash,
-        "final_equity": result.books.cash,
-        "return_pct": found.return_pct,
-        "max_drawdown_pct": found.max_drawdown_pct,
-        "sharpe": found.sharpe,
-        "sharpe_raw": found.sharpe_raw,
-        "sortino": found.sortino,
-        "sortino_raw": found.sortino_raw,
-        "reliable": found.days >= 30,
-        "profit_factor": "inf" if found.profit_factor == math.inf else found.profit_factor,  # JSON has no infinity
-        "win_rate_pct": found.win_rate_pct,
-        "expected_value": found.expected_value,
-        "exposure_pct": found.exposure_pct,
-        "buy_and_hold_pct": 100 * (float(bench.candles.close[-1]) / float(bench.candles.open[0]) - 1),
-        "fees": result.books.fees,
-        "funding": Decimal(0),
-    }
-    if with_trades:
-        answer["trade_list"] = [trade_row(part) for part in result.books.parts]
-    return answer
-
-
-def write_report(report: BacktestReport, path: Path) -> None:
-    """The report as one HTML page.  Raises ConfigError when the file cannot be written."""
-    from promethean.interfaces.report.page import backtest_page
-
-    bench = report.bench
-    found = as_object(report, with_trades=False)
-    page = backtest_page(
-        found,
-        report.result,
-        bench.candles.open_time_ns,
-        bench.candles.close,
-        bench.instrument.quote,
-        _other_costs(report),
-        _made_of(report),
-    )
-    try:
-        path.write_text(page, encoding="utf-8")
-    except OSError as error:
-        raise ConfigError(f"{path} cannot be written ({error.strerror}); choose another place for --report") from error
-
-
-def _other_costs(report: BacktestReport) -> list[dict[str, Any]]:
-    """The same backtest with half, the same and double the fees and slippage (SPEC 9.8)."""
-    bench, rows = report.bench, []
-    for name, factor in (("half", Decimal("0.5")), ("as they are", Decimal(1)), ("double", Decimal(2))):
-        terms = dataclasses.replace(
-            bench.terms,
-            fee_maker=bench.terms.fee_maker * factor,
-            fee_taker=bench.terms.fee_taker * factor,
-            slippage_bps=bench.terms.slippage_bps * factor,
-        )
-        books = (report.result if factor == 1 else run(dataclasses.replace(bench, terms=terms))).books
-        gain = 100 * (float(books.cash) / float(bench.cash) - 1)
-        rows.append({"name": name, "trades": len(books.trades), "equity": books.cash, "return_pct": gain})
-    return rows
-
-
-def _made_of(report: BacktestReport) -> list[tuple[str, str]]:
-    bench, terms = report.bench, report.bench.terms
-    way = "compiled loop, booked in exact decimals"
-    return [
-        ("Strategy", f"{bench.file.name}, content {bench.file.config_hash[:12]}"),
-        ("Fees", f"maker {100 * terms.fee_maker:.4g} %, taker {100 * terms.fee_taker:.4g} % of each fill"),
-        ("Slippage", f"{terms.slippage_bps} basis points for an order as large as its candle's volume"),
-        ("Latency", f"{terms.latency_ms} ms"),
-        ("Market", f"tick {plain(bench.instrument.price_increment)}, lot {plain(bench.instrument.quantity_increment)}"),
-        ("Coverage", f"{100 * bench.coverage:.2f} % of the candles between the first and the last"),
-        ("Run", way if report.result.stepped is None else f"step by step: {report.result.stepped}"),
-    ]
-
-
-def write_trades(parts: Sequence[Part], path: Path) -> None:
-    """One line for each closed part, as CSV.  Raises ConfigError when the file cannot be written."""
-    import csv
-
-    rows = [
-        {name: plain(value) if isinstance(value, Decimal) else value for name, value in trade_row(part).items()}
-        for part in parts
-    ]
-    try:
-        with path.open("w", newline="", encoding="utf-8") as file:
-            writer = csv.DictWriter(file, TRADE_COLUMNS)
-            writer.writeheader()
-            writer.writerows(rows)
-    except OSError as error:
-        raise ConfigError(f"{path} cannot be written ({error.strerror}); choose another place for --trades") from error
-
-
-TRADE_COLUMNS = (
-    "trade", "entry_time", "exit_time", "side", "quantity", "entry_price", "exit_price", "reason", "fees", "pnl",
-)  # fmt: skip
-
-
-def trade_row(part: Part) -> dict[str, Any]:
-    """One closed part as a row of the trade list."""
-    from promethean.domain.instants import format_instant
-
-    return {
-        "trade": part.trade,
-        "entry_time": format_instant(part.opened_at_ns),
-        "exit_time": format_instant(part.closed_at_ns),
-        "side": "long" if part.side.sign > 0 else "short",
-        "quantity": part.quantity,
-        "entry_price": part.entry_price,
-        "exit_price": part.exit_price,
-        "reason": part.reason,
-        "fees": part.fees,
-        "pnl": part.pnl,
-    }

@@ -10,7 +10,7 @@ from decimal import Decimal
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from promethean.app import backtesting
+from promethean.app import backtesting, sweeping
 from promethean.config.tree import Settings
 from promethean.domain.ids import StrategyId
 from promethean.runtime.memory import peak_rss_mb
@@ -76,8 +76,8 @@ def bench_sweep(settings: Settings, data: Path | None) -> dict[str, Any]:
     """One hundred parameter sets of the reference strategy, warm, as `bench_backtest`."""
     with _options(settings, data) as options:
         bench = backtesting.prepare(settings, options)
-        first = backtesting.sweep_outcomes(bench, options, SWEPT)
-        seconds = min(_timed(lambda: backtesting.sweep_outcomes(bench, options, SWEPT)) for _ in range(REPEATS))
+        first = sweeping.sweep_outcomes(bench, options, SWEPT)
+        seconds = min(_timed(lambda: sweeping.sweep_outcomes(bench, options, SWEPT)) for _ in range(REPEATS))
     count = len(first)
     return {
         "data": _named(bench, data),

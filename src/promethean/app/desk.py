@@ -82,27 +82,53 @@ def account_limits(settings: Settings) -> dict[str, Decimal]:
 
 def make_strategy(file: StrategyFile, instrument: Instrument, timeframe: str) -> Strategy | ArrayStrategy:
     """The strategy that a file describes, at one market.  Raises ConfigError for parameters it refuses."""
+    from promethean.strategies.arrays import ArrayStrategy
+    from promethean.strategies.schedule import Scheduled
+
+    made = _unscheduled(file, instrument, timeframe)
+    if file.schedule is None:
+        return made
+    assert isinstance(made, ArrayStrategy), "a file with a schedule and another strategy is refused when it is read"
+    closes = file.exits.on_opposite in ("close", "flip")
+    return Scheduled(made, file.schedule, closes_opposite=closes)
+
+
+def _unscheduled(file: StrategyFile, instrument: Instrument, timeframe: str) -> Strategy | ArrayStrategy:
+    from promethean.strategies.arrays import ArrayStrategy
+    from promethean.strategies.atr_stop import WithAtrStop
     from promethean.strategies.by_candle import ByCandle
     from promethean.strategies.candle_strategy import CandleStrategy
     from promethean.strategies.catalogue import STRATEGIES
     from promethean.strategies.conditional import ConditionStrategy
 
     identity = StrategyId(file.id)
+    made: Strategy | ArrayStrategy
     if file.conditions is not None:
-        return ConditionStrategy(
+        made = ConditionStrategy(
             file.conditions, id=identity, instrument=instrument.id, timeframe=timeframe, parameters=file.parameters
         )
-    assert file.class_name is not None, "a strategy file has a class or conditions"
-    make = partial(
-        STRATEGIES.get(file.class_name),
-        id=identity,
-        instrument=instrument.id,
-        timeframe=timeframe,
-        parameters=file.parameters,
-        can_short=instrument.market_type is MarketType.FUTURES,
-    )
-    made = make()
-    return ByCandle(cast("Callable[[], CandleStrategy]", make)) if isinstance(made, CandleStrategy) else made
+    else:
+        assert file.class_name is not None, "a strategy file has a class or conditions"
+        make = partial(
+            STRATEGIES.get(file.class_name),
+            id=identity,
+            instrument=instrument.id,
+            timeframe=timeframe,
+            parameters=file.parameters,
+            can_short=instrument.market_type is MarketType.FUTURES,
+        )
+        of_class = make()
+        if isinstance(of_class, CandleStrategy):
+            made = ByCandle(cast("Callable[[], CandleStrategy]", make))
+        else:
+            made = of_class
+    if file.exits.atr_stop is None:
+        return made
+    if not isinstance(made, ArrayStrategy):
+        raise ConfigError(
+            f"{file.id}: exits.stop_loss_atr is not known to a strategy with on_event; name the stop there"
+        )
+    return WithAtrStop(made, file.exits.atr_stop, float(file.exits.protection.stop_loss))
 
 
 def listen(strategy: Strategy | ArrayStrategy, recorded: CandleSeries | None) -> Strategy:
@@ -124,10 +150,12 @@ def _refuse_unbounded(strategy: ArrayStrategy) -> None:
     """Live candles are judged from a trailing window: what no such window decides is refused, not approximated."""
     from promethean.domain.candles import KEPT
     from promethean.strategies.conditional import ConditionStrategy
+    from promethean.strategies.schedule import Scheduled
 
-    if isinstance(strategy, ConditionStrategy) and strategy.unbounded:
+    asked = strategy.strategy if isinstance(strategy, Scheduled) else strategy
+    if isinstance(asked, ConditionStrategy) and asked.unbounded:
         raise ConfigError(
-            f"strategy {strategy.id} reads {', '.join(strategy.unbounded)}, which depends on all candles there ever "
+            f"strategy {strategy.id} reads {', '.join(asked.unbounded)}, which depends on all candles there ever "
             "were; it can be backtested, and runs on a recorded feed, but not yet on a live one"
         )
     if strategy.window > KEPT:
@@ -173,7 +201,7 @@ def make_desk(
     """
     from promethean.domain.candles import timeframe_ns
     from promethean.engine.decide import parse_aggregation
-    from promethean.engine.desk import Desk, Seat
+    from promethean.engine.desk import Desk, OnOpposite, Seat
     from promethean.risk.limits import Limits
 
     limits = Limits.from_record(record).stricter(file.limits)
@@ -186,13 +214,15 @@ def make_desk(
         aggregation=parse_aggregation(file.aggregation or settings.strategies.aggregation),
         threshold=file.threshold if file.threshold is not None else settings.strategies.signal_threshold,
         sizing=file.sizing,
-        protection=file.protection,
+        protection=file.exits.protection,
         order_type=file.order_type or OrderType(settings.execution.order_type),
         slippage_tolerance=slippage if slippage is not None else fraction(settings.execution.slippage_max_pct),
         cooldown_ns=file.cooldown_bars * timeframe_ns(timeframe),
         can_short=instrument.market_type is MarketType.FUTURES,
         limits=limits,
         attached_exits=venue.attached_exits,
+        on_opposite=OnOpposite(file.exits.on_opposite or OnOpposite.KEEP_AND_TIGHTEN),
+        fee_taker=paper_terms(settings, instrument, file.simulation).fee_taker,
     )
     return Desk((seat,), limits)
 

@@ -52,7 +52,10 @@ def catalogue() -> dict[str, Any]:
     plugins = register_everything()
     ours = __name__.partition(".")[0] + "."
     of_plugins = sorted(name for name, made in STRATEGIES.entries().items() if not made.__module__.startswith(ours))
-    exits = {"stop_loss": "stop_loss", "tiers": "take_profit_tiers"}
+    exits = {
+        "stop_loss": "stop_loss", "tiers": "take_profit_tiers", "trail": "trailing_stop", "hold": "time_based",
+        "breakeven": "breakeven",
+    }  # fmt: skip
     return {
         "modes": ["paper"],
         "exchanges": sorted(set(VENUE_URLS) & set(get_args(VenueName))),
@@ -66,7 +69,7 @@ def catalogue() -> dict[str, Any]:
             "aggregators": list(Aggregation),
             "presets": [],
         },
-        "exits": [exits[name] for name in Protection.__struct_fields__],
+        "exits": [exits[name] for name in Protection.__struct_fields__ if name in exits],
         "tools": {},
         "indicators": {name: entry.description for name, entry in sorted(INDICATORS.entries().items())},
         "agents": {},

@@ -9,7 +9,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from promethean.app.assembling import Replay
-from promethean.app.backtesting import RESEARCH, BacktestOptions, Bench, prepare, trade_row
+from promethean.app.backtest_answers import trade_row
+from promethean.app.backtesting import RESEARCH, BacktestOptions, Bench, prepare
 from promethean.app.running import run_on_home, run_once
 from promethean.config.tree import Settings
 

@@ -52,16 +52,16 @@ def backtest(
     """Run a strategy over recorded candles."""
     with answering(context, as_json) as answer:
         settings = answer.settings()
-        from promethean.app import backtesting
+        from promethean.app import backtest_answers, backtesting
         from promethean.interfaces.terminal import backtests
 
         options = options_of(strategy, data, sets, since, until, cash, limits, allow_gaps=allow_gaps)
         report = backtesting.run_backtest(settings, options)
         if trades is not None:
-            backtesting.write_trades(report.result.books.parts, trades)
+            backtest_answers.write_trades(report.result.books.parts, trades)
         if report_to is not None:
-            backtesting.write_report(report, report_to)
-        found = backtesting.as_object(report, with_trades=trades is None)
+            backtest_answers.write_report(report, report_to)
+        found = backtest_answers.as_object(report, with_trades=trades is None)
         answer.give(found, lambda: backtests.page(found, report.bench.instrument.quote))
 
 
@@ -82,7 +82,7 @@ def replay(
     """Run a strategy over recorded candles through the real runner, with every event in the journal."""
     with answering(context, as_json) as answer:
         settings = answer.settings()
-        from promethean.app import backtesting, replaying
+        from promethean.app import backtest_answers, replaying
         from promethean.cli.run import make_view
         from promethean.interfaces.terminal import backtests
         from promethean.runtime.stopping import Stopping
@@ -97,7 +97,7 @@ def replay(
         with make_view(answer, settings, gone, plain=False, is_fast=True) as view:
             report = replaying.run_replay(settings, options, view, stopping)
         if trades is not None:
-            backtesting.write_trades(report.books.parts, trades)
+            backtest_answers.write_trades(report.books.parts, trades)
         found = replaying.replay_object(report, with_trades=trades is None)
         if not report.summary.finished:
             answer.status = FAILED  # stopped on the way: these are not the figures that were asked for
@@ -179,11 +179,11 @@ def sweep(
     """Try every combination of parameters, and confirm the best."""
     with answering(context, as_json) as answer:
         settings = answer.settings()
-        from promethean.app import backtesting
+        from promethean.app import sweeping
         from promethean.interfaces.terminal import backtests
 
         options = options_of(strategy, data, sets, since, until, cash, allow_gaps=allow_gaps)
         with progress("Sweep") as done:
-            report = backtesting.run_sweep(settings, options, param or [], done)
-        found = backtesting.sweep_object(report, top)
+            report = sweeping.run_sweep(settings, options, param or [], done)
+        found = sweeping.sweep_object(report, top)
         answer.give(found, lambda: backtests.sweep_page(found, report.bench.instrument.quote))

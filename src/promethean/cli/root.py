@@ -31,6 +31,7 @@ def _options(
 for _module in (
     "run",
     "backtest",
+    "validate",
     "status",
     "kill",
     "program",

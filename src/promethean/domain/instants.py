@@ -6,6 +6,7 @@ from datetime import UTC, datetime
 
 NS_PER_MS = 1_000_000
 NS_PER_S = 1_000_000_000
+NS_PER_MINUTE = 60 * NS_PER_S
 DAY_NS = 86_400 * NS_PER_S
 
 

@@ -44,33 +44,88 @@ class OrderRole(enum.StrEnum):
 
     ENTRY = "entry"
     STOP = "stop"
+    TRAILING = "trailing"
+    BREAKEVEN = "breakeven"
+    TIGHTENED = "tightened"
     TARGET = "target"
+    TIME = "time"
     SIGNAL = "signal"
     MANUAL = "manual"
     BREAKER = "breaker"
     KILL = "kill"
     END = "end"
 
+    @property
+    def is_stop(self) -> bool:
+        """Whether it is the stop of a position, where it began or moved."""
+        return self in STOPS
+
+
+STOPS = frozenset({OrderRole.STOP, OrderRole.TRAILING, OrderRole.BREAKEVEN, OrderRole.TIGHTENED})
+
 
 class Tier(Struct, frozen=True):
     """One take-profit level.
 
     target: fraction of the average entry price (0.02 = 2 % in favour).  share: fraction of the original size.
+    price:  where it rests, on the tick grid, for a target that is a price of its own; None: where `target` says.
     """
 
     target: Decimal
     share: Decimal
+    price: Decimal | None = None
 
     def __post_init__(self) -> None:
-        if self.target <= 0 or not 0 < self.share <= 1:
+        if self.target < 0 or not 0 < self.share <= 1:
             raise ValueError(f"a tier needs a target above 0 and a share above 0 and up to 1: {self}")
+        if (self.target > 0) == (self.price is not None):
+            raise ValueError(f"a tier has a target or a price: {self}")
+
+
+class Trail(Struct, frozen=True):
+    """A stop that follows the best price since its activation and only tightens.
+
+    distance: fraction of the best price.  activation: fraction of the average entry price in favour from which on it
+    follows; None: from the first tier on, and without tiers from twice the distance on.
+    """
+
+    distance: Decimal
+    activation: Decimal | None = None
+
+    def __post_init__(self) -> None:
+        if not 0 < self.distance < 1 or (self.activation is not None and self.activation < 0):
+            raise ValueError(f"a trailing stop needs a distance between 0 and 1 and an activation from 0 on: {self}")
+
+
+class Hold(Struct, frozen=True):
+    """How long a position may be held.  length_ns: from the beginning of the candle it was opened in.
+
+    always: whether a profit is closed as well.
+    """
+
+    length_ns: int
+    always: bool = False
+
+    def __post_init__(self) -> None:
+        if self.length_ns <= 0:
+            raise ValueError(f"a position is held for some time: {self}")
 
 
 class Protection(Struct, frozen=True):
-    """The exits an entry brings along.  stop_loss: fraction of the average entry price."""
+    """The exits an entry brings along.
+
+    stop_loss: fraction of the average entry price.  stop_at: the price of the stop, on the tick grid, where the entry
+    names one; it goes before the fraction.
+    breakeven: whether the stop goes to the entry, round-trip fees included, after the first tier or a gain of what the
+    stop risks.
+    """
 
     stop_loss: Decimal
     tiers: tuple[Tier, ...] = ()
+    trail: Trail | None = None
+    hold: Hold | None = None
+    breakeven: bool = False
+    stop_at: Decimal | None = None
 
     def __post_init__(self) -> None:
         if not 0 < self.stop_loss < 1:
@@ -78,15 +133,22 @@ class Protection(Struct, frozen=True):
         if sum((tier.share for tier in self.tiers), ZERO) > 1:
             raise ValueError(f"take-profit tiers close more than the whole position: {self.tiers}")
 
+    @property
+    def moves(self) -> bool:
+        """Whether its stop moves with the price."""
+        return self.trail is not None or self.breakeven
+
 
 class Intent(Struct, frozen=True):
     """Our decision to order, before and after the risk check; sizes are base units, prices quote units per base unit.
 
     reference_price: the price at which it was decided and sized.
     stop_price:      trigger of a stop order.
-    protection:      exits of an entry; None for orders that only reduce.
+    protection:      exits of an entry; None for orders that only reduce and do not reverse.
     leg:             number of the take-profit tier, from 1; 0 for everything else.
     attached:        whether the venue holds the exits of this entry and makes them at its fills.
+    reverses:        whether the other side is to be entered once this order has closed the position; its protection is
+                     that of the new entry.
     expires_at_ns:   with GTD, when the venue ends what is not filled.
     """
 
@@ -108,6 +170,7 @@ class Intent(Struct, frozen=True):
     protection: Protection | None = None
     leg: int = 0
     attached: bool = False
+    reverses: bool = False
 
     def __post_init__(self) -> None:
         if self.quantity <= 0 or self.reference_price <= 0:

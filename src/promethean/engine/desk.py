@@ -22,9 +22,11 @@ from promethean.strategies.catalogue import Strategy
 
 
 class OnOpposite(enum.StrEnum):
-    """What an opposite signal does to an open position."""
+    """What an opposite signal does to a profitable position, where both sides can be taken; a losing one is closed."""
 
+    KEEP_AND_TIGHTEN = "keep_and_tighten"
     CLOSE = "close"
+    FLIP = "flip"
 
 
 class Seat(Struct, frozen=True):
@@ -34,7 +36,8 @@ class Seat(Struct, frozen=True):
     cooldown_ns:        how long no entry is made after a stop.
     can_short:          False at spot markets, where a SELL only closes.
     controls:           what is asked before an order.
-    attached_exits:     whether the venue takes the exits with the entry and makes them at its fills.
+    attached_exits:     whether the venue can take the exits with the entry and make them at its fills.
+    fee_taker:          fraction of the notional that a closing order costs, for breakeven and what a close would leave.
     """
 
     strategy: Strategy
@@ -51,6 +54,16 @@ class Seat(Struct, frozen=True):
     limits: Limits
     attached_exits: bool = False
     controls: Controls = ALL
+    on_opposite: OnOpposite = OnOpposite.KEEP_AND_TIGHTEN
+    fee_taker: Decimal = Decimal(0)
+
+    @property
+    def attaches(self) -> bool:
+        """Whether the exits go with the entry.  A venue keeps them where the entry put them, so exits that may move
+        are orders of our own.
+        """
+        tightens = self.can_short and self.on_opposite is OnOpposite.KEEP_AND_TIGHTEN
+        return self.attached_exits and not self.protection.moves and not tightens
 
 
 class Desk(Struct, frozen=True):

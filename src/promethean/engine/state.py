@@ -50,6 +50,7 @@ from promethean.domain.ids import AccountId, InstrumentId, Lineage, OrderId, Str
 from promethean.domain.market import Mark, MarketView
 from promethean.domain.orders import Order, OrderRole, OrderStatus, OrderStep, Protection
 from promethean.domain.positions import Fill, Position
+from promethean.execution.bracket import Bracket, Stop
 
 ZERO = Decimal(0)
 _MONEY_STEP = Decimal("1e-12")
@@ -61,12 +62,19 @@ class Holding(Struct, frozen=True):
     """An open position with the exits it was entered with.
 
     tiers_done: tiers that have closed their share.  used: quote units of the account's budget that it takes.
+    stop:       the last stop that was planned for it as an order of our own; None before there was one.
     """
 
     position: Position
     protection: Protection | None
     tiers_done: int = 0
     used: Decimal = ZERO
+    stop: Stop | None = None
+
+    @property
+    def bracket(self) -> Bracket | None:
+        """The position with its exits; None where it was entered without."""
+        return None if self.protection is None else Bracket(self.position, self.protection, self.tiers_done)
 
 
 class Day(Struct, frozen=True):
@@ -269,7 +277,12 @@ def _order_planned(account: Account, event: OrderPlanned) -> Changes:
     if event.intent.role is OrderRole.ENTRY and day is not None:
         day = replace(day, entries=day.entries + 1)
     totals = replace(account.totals, orders=account.totals.orders + 1)
-    return {"orders": {**account.orders, order.id: order}, "day": day, "totals": totals}
+    changes: Changes = {"orders": {**account.orders, order.id: order}, "day": day, "totals": totals}
+    stop_price, slot = event.intent.stop_price, (event.intent.strategy, event.intent.instrument)
+    if event.intent.role.is_stop and stop_price is not None and slot in account.holdings:
+        holding = replace(account.holdings[slot], stop=Stop(event.intent.role, stop_price))
+        changes["holdings"] = {**account.holdings, slot: holding}
+    return changes
 
 
 def _order_claimed(account: Account, event: OrderClaimed) -> Changes:
@@ -378,14 +391,15 @@ def _booked(account: Account, order: Order, event: OrderFilled) -> Changes:
     holdings = dict(account.holdings)
     stopped_at = account.stopped_at
     if position.is_open:
-        protection = intent.protection if intent.protection is not None else holding.protection
+        protection = intent.protection if intent.role is OrderRole.ENTRY else holding.protection
         tiers_done = holding.tiers_done
         if intent.role is OrderRole.TARGET and order.status is OrderStatus.FILLED:
             tiers_done = max(tiers_done, intent.leg)
-        holdings[slot] = Holding(position, protection, tiers_done, _budget_used(holding, position, order, fill))
+        used = _budget_used(holding, position, order, fill)
+        holdings[slot] = Holding(position, protection, tiers_done, used, holding.stop)
     else:
         holdings.pop(slot, None)
-        if intent.role is OrderRole.STOP:
+        if intent.role.is_stop:
             stopped_at = {**stopped_at, slot: fill.executed_at_ns}
     totals = replace(
         account.totals,

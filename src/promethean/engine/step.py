@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from decimal import Decimal
 from types import MappingProxyType
-from typing import Any
+from typing import Any, NamedTuple
 
+from promethean.domain.candles import Candle
 from promethean.domain.events import (
     BreakerTripped,
     CancelRequested,
@@ -26,16 +27,29 @@ from promethean.domain.events import (
     RecordingEnded,
     SignalRaised,
 )
-from promethean.domain.instants import NS_PER_MS, NS_PER_S, day_of
+from promethean.domain.instants import NS_PER_MINUTE, NS_PER_MS, NS_PER_S, day_of
+from promethean.domain.instruments import Instrument
 from promethean.domain.market import Side
 from promethean.domain.money import plain
-from promethean.domain.orders import Intent, Order, OrderRole, OrderStatus, OrderType, TimeInForce
+from promethean.domain.orders import Intent, Order, OrderRole, OrderStatus, OrderType, Protection, TimeInForce
+from promethean.domain.positions import Position
 from promethean.domain.signals import Signal, SignalType
 from promethean.domain.verdicts import Passed, Refused
 from promethean.engine.decide import Decision, decide
-from promethean.engine.desk import Desk, Seat
+from promethean.engine.desk import Desk, OnOpposite, Seat
 from promethean.engine.state import Holding, Slot, State, absorb
-from promethean.execution.bracket import Leg, exit_intent, protective_legs, stop_price
+from promethean.execution.bracket import (
+    Leg,
+    Stop,
+    at_breakeven,
+    exit_intent,
+    net_if_closed,
+    protective_legs,
+    stop_price,
+    tightened,
+    trailed,
+    with_levels,
+)
 from promethean.risk.check import Situation, check
 from promethean.risk.sizing import entry_quantity
 
@@ -90,6 +104,8 @@ def _on_market(flow: _Flow, event: MarketEvent) -> None:
         _watch_breaker(flow)
         _repair_stops(flow)
     for seat in flow.desk.seats:
+        if isinstance(event, CandleClosed):
+            _watch_exits(flow, seat, event.candle)
         signals = _concerning(flow, seat, seat.strategy.on_event(event, flow.state.view))
         if not signals or (len(signals) == 1 and _changes_nothing(flow, seat, signals[0])):
             continue
@@ -133,6 +149,8 @@ def _on_filled(flow: _Flow, event: OrderFilled) -> None:
             _protect(flow, seat, holding, order)
     elif held_before is not None:
         _close_books(flow, held_before, order, event)
+        if order.intent.reverses:
+            _reverse(flow, order)
     _watch_breaker(flow)
 
 
@@ -155,7 +173,7 @@ def _on_rejected(flow: _Flow, event: OrderRejected) -> None:
     seat, holding = _seat(flow, order), flow.state.account.holdings.get(_slot(order))
     if seat is None or holding is None:
         return
-    stops = (o.remaining for o in _protective(flow.state, _slot(order)) if o.intent.role is OrderRole.STOP)
+    stops = (o.remaining for o in _protective(flow.state, _slot(order)) if o.intent.role.is_stop)
     if sum(stops, ZERO) < abs(holding.position.quantity):
         _close(flow, seat, OrderRole.STOP, f"the venue refused the stop ({event.code}): {event.message}")
 
@@ -170,10 +188,58 @@ def _on_halt(flow: _Flow, event: HaltSet) -> None:
 def _on_recording_ended(flow: _Flow, event: RecordingEnded) -> None:
     """What waits for a next candle goes, and what is held is closed; its stop and targets stand until that is done."""
     for order in tuple(flow.state.account.orders.values()):
-        if order.intent.role not in (OrderRole.STOP, OrderRole.TARGET) or order.intent.type is OrderType.MARKET:
+        if not _is_protective(order) or order.intent.type is OrderType.MARKET:
             _cancel(flow, order, "the recording has ended")
     for seat in flow.desk.seats:
         _close(flow, seat, OrderRole.END, "the recording has ended")
+
+
+# ---------------------------------------------------------------- exits that the time brings
+
+
+def _watch_exits(flow: _Flow, seat: Seat, candle: Candle) -> None:
+    """At the close of a primary candle the stop of a position follows the price, and its time may be over."""
+    if candle.instrument != seat.instrument.id or candle.timeframe != seat.strategy.timeframe:
+        return
+    holding = flow.state.account.holdings.get((seat.strategy.id, seat.instrument.id))
+    bracket = holding.bracket if holding is not None else None
+    if holding is None or bracket is None or _is_leaving(flow, seat):
+        return
+    protection, position, instrument = bracket.protection, bracket.position, seat.instrument
+    if protection.moves and (current := _stop_of(holding, instrument)) is not None:
+        best = Decimal(repr(candle.high if position.side is Side.BUY else candle.low))
+        tightest = current
+        for stop in (trailed(bracket, best, instrument), at_breakeven(bracket, best, seat.fee_taker, instrument)):
+            if stop is not None and stop.is_tighter(tightest.price, position.side):
+                tightest = stop
+        if tightest is not current:
+            _move_stop(flow, seat, position, tightest)
+    if protection.hold is not None:
+        # Counted from the beginning of the candle it was opened in, so that no delay of an order shifts it.
+        before = (position.opened_at_ns - candle.open_time_ns) // seat.timeframe_ns * seat.timeframe_ns
+        is_over = candle.close_time_ns - (candle.open_time_ns + before) >= protection.hold.length_ns
+        if is_over and (protection.hold.always or _is_losing(position, candle.close, seat)):
+            _close(flow, seat, OrderRole.TIME, f"held for {protection.hold.length_ns // NS_PER_MINUTE} minutes")
+
+
+def _is_losing(position: Position, price: float, seat: Seat) -> bool:
+    return net_if_closed(position, Decimal(repr(price)), seat.fee_taker) <= 0
+
+
+def _stop_of(holding: Holding, instrument: Instrument) -> Stop | None:
+    """Where the stop of a position is, or would be; None where it was entered without."""
+    if holding.protection is None:
+        return None
+    if holding.stop is not None:
+        return holding.stop
+    position = holding.position
+    return Stop(OrderRole.STOP, stop_price(position.entry_price, position.side, holding.protection, instrument))
+
+
+def _move_stop(flow: _Flow, seat: Seat, position: Position, stop: Stop) -> None:
+    """A stop of the new price; the old one goes when the venue has accepted it."""
+    leg = Leg(stop.role, 0, stop.price, abs(position.quantity))
+    _propose(flow, seat, exit_intent(leg, position, flow.state.now_ns))
 
 
 # ---------------------------------------------------------------- the day and its breaker
@@ -231,21 +297,22 @@ def _act(flow: _Flow, seat: Seat, decision: Decision) -> None:
     slot = (seat.strategy.id, seat.instrument.id)
     holding = flow.state.account.holdings.get(slot)
     if decision.type in (SignalType.CLOSE, SignalType.PARTIAL_CLOSE):
-        if holding is not None and not _has(flow, seat, OrderRole.SIGNAL):
+        if holding is not None and not _is_leaving(flow, seat):
             flow.emit(SignalRaised(decision.signal))
             share = Decimal(repr(decision.close_percentage)) if decision.close_percentage is not None else None
             _close(flow, seat, OrderRole.SIGNAL, decision.signal.reason, share)
         return
     side = Side.BUY if decision.type is SignalType.BUY else Side.SELL
     if holding is not None:
-        if holding.position.side is not side and not _has(flow, seat, OrderRole.SIGNAL):
-            flow.emit(SignalRaised(decision.signal))
-            _close(flow, seat, OrderRole.SIGNAL, decision.signal.reason)
+        if holding.position.side is not side and not _is_leaving(flow, seat):
+            _oppose(flow, seat, holding, decision)
         return
     if (side is Side.SELL and not seat.can_short) or _has(flow, seat, OrderRole.ENTRY):
         return
-    intent, refused = _entry(flow, seat, side, decision)
-    refused = _too_old(flow.state, seat, decision.signal) or refused
+    signal = decision.signal
+    protection = with_levels(seat.protection, side, signal.stop, signal.targets, seat.instrument)
+    wish = _Wish(side, decision.confidence, signal.reason, protection, signal.at_ns)
+    intent, refused = _entry(flow, seat, wish)
     situation = _situation(flow.state, seat, intent)
     verdict = refused if refused is not None else check(intent, situation, seat.limits, seat.controls)
     if isinstance(verdict, Refused) and _is_repeated(flow, slot, verdict):
@@ -254,10 +321,48 @@ def _act(flow: _Flow, seat: Seat, decision: Decision) -> None:
     _answer(flow, intent, verdict, situation)
 
 
-def _too_old(state: State, seat: Seat, signal: Signal) -> Refused | None:
+def _oppose(flow: _Flow, seat: Seat, holding: Holding, decision: Decision) -> None:
+    """An opposite signal (SPEC 7.4): a losing position goes, and the other side is tried; of a profitable one the
+    strategy's file says what becomes of it.
+    """
+    position, instrument, signal = holding.position, seat.instrument, decision.signal
+    mark = flow.state.view.mark(instrument.id)
+    assert mark is not None, "a signal comes from a candle, so there is a price"
+    price, is_losing = Decimal(repr(mark.price)), _is_losing(position, mark.price, seat)
+    if not seat.can_short or is_losing or seat.on_opposite is not OnOpposite.KEEP_AND_TIGHTEN:
+        flow.emit(SignalRaised(signal))
+        follower = None
+        if seat.can_short and (is_losing or seat.on_opposite is OnOpposite.FLIP):
+            side = position.side.opposite
+            follower = with_levels(seat.protection, side, signal.stop, signal.targets, instrument)
+        _close(flow, seat, OrderRole.SIGNAL, signal.reason, follower=follower, confidence=decision.confidence)
+        return
+    bracket, current = holding.bracket, _stop_of(holding, instrument)
+    if bracket is None or current is None or current.role is OrderRole.TIGHTENED:
+        return
+    stop = tightened(bracket, current.price, price, seat.fee_taker, instrument)
+    if stop.is_tighter(current.price, position.side):
+        flow.emit(SignalRaised(signal))
+        _move_stop(flow, seat, position, stop)
+
+
+def _reverse(flow: _Flow, closed: Order) -> None:
+    """The other side, once an opposite signal has closed a position: an entry like any other."""
+    seat, intent = _seat(flow, closed), closed.intent
+    if seat is None or intent.protection is None:
+        return
+    wish = _Wish(intent.side, intent.confidence, intent.reason, intent.protection, intent.decided_at_ns)
+    entry, refused = _entry(flow, seat, wish)
+    if refused is not None:
+        _answer(flow, entry, refused, _situation(flow.state, seat, entry))
+    else:
+        _propose(flow, seat, entry)
+
+
+def _too_old(state: State, seat: Seat, signal_ns: int) -> Refused | None:
     """A signal that comes late is not acted on, however fresh the price has become since."""
     limit_s = seat.limits.price_fresh_s
-    age_ns = state.now_ns - signal.at_ns
+    age_ns = state.now_ns - signal_ns
     if limit_s is None or age_ns <= limit_s * NS_PER_S:
         return None  # a missing limit refuses in the check itself
     return Refused("price_fresh", f"signal {age_ns // NS_PER_MS} ms old", f"{plain(limit_s)} s", age_ns // NS_PER_MS)
@@ -274,7 +379,22 @@ def _has(flow: _Flow, seat: Seat, role: OrderRole) -> bool:
     return any(order.intent.role is role and _slot(order) == slot for order in flow.state.account.orders.values())
 
 
-def _entry(flow: _Flow, seat: Seat, side: Side, decision: Decision) -> tuple[Intent, Refused | None]:
+def _is_leaving(flow: _Flow, seat: Seat) -> bool:
+    """Whether an order that closes the position on a signal, or for its time, is under way."""
+    return _has(flow, seat, OrderRole.SIGNAL) or _has(flow, seat, OrderRole.TIME)
+
+
+class _Wish(NamedTuple):
+    """An entry that somebody would make.  signal_ns: when it was said."""
+
+    side: Side
+    confidence: float
+    reason: str
+    protection: Protection
+    signal_ns: int
+
+
+def _entry(flow: _Flow, seat: Seat, wish: _Wish) -> tuple[Intent, Refused | None]:
     """The entry in the size that equity allows, and the refusal where that is less than a lot: never rounded up."""
     mark = flow.state.view.mark(seat.instrument.id)
     equity = flow.state.equity()
@@ -288,40 +408,51 @@ def _entry(flow: _Flow, seat: Seat, side: Side, decision: Decision) -> tuple[Int
         quantity = seat.instrument.quantity_increment
         size = f"{plain(round(equity, 2))} {seat.instrument.quote} of equity at {plain(reference)}"
         refused = Refused("too_small", size, "at least one lot")
-    return _entry_intent(flow, seat, side, quantity, reference, decision), refused
+    refused = _too_old(flow.state, seat, wish.signal_ns) or refused
+    return _entry_intent(flow, seat, wish, quantity, reference), refused
 
 
-def _entry_intent(
-    flow: _Flow, seat: Seat, side: Side, quantity: Decimal, reference: Decimal, decision: Decision
-) -> Intent:
+def _entry_intent(flow: _Flow, seat: Seat, wish: _Wish, quantity: Decimal, reference: Decimal) -> Intent:
     now_ns = flow.state.now_ns
     limit_price = None
     if seat.order_type is OrderType.LIMIT:
-        worst = reference * (ONE + seat.slippage_tolerance * side.sign)
+        worst = reference * (ONE + seat.slippage_tolerance * wish.side.sign)
         limit_price = seat.instrument.round_price(worst)
     return Intent(
         instrument=seat.instrument.id,
         strategy=seat.strategy.id,
-        side=side,
+        side=wish.side,
         type=seat.order_type,
         role=OrderRole.ENTRY,
         quantity=quantity,
         reference_price=reference,
         reduce_only=False,
         decided_at_ns=now_ns,
-        reason=decision.signal.reason,
-        confidence=decision.confidence,
+        reason=wish.reason,
+        confidence=wish.confidence,
         limit_price=limit_price,
         # An entry is a view of this candle: what is not filled within the next one is not chased.
         time_in_force=TimeInForce.GTC if limit_price is None else TimeInForce.GTD,
         expires_at_ns=None if limit_price is None else now_ns + seat.timeframe_ns,
-        protection=seat.protection,
-        attached=seat.attached_exits,
+        protection=wish.protection,
+        attached=seat.attaches,
     )
 
 
-def _close(flow: _Flow, seat: Seat, role: OrderRole, reason: str, share: Decimal | None = None) -> None:
-    """Closes what the seat holds, or a share of its original size, with a market order that can only reduce."""
+def _close(
+    flow: _Flow,
+    seat: Seat,
+    role: OrderRole,
+    reason: str,
+    share: Decimal | None = None,
+    *,
+    follower: Protection | None = None,
+    confidence: float = 1.0,
+) -> None:
+    """Closes what the seat holds, or a share of its original size, with a market order that can only reduce.
+
+    follower: the exits of the entry on the other side that is to follow; None: none follows.
+    """
     holding = flow.state.account.holdings.get((seat.strategy.id, seat.instrument.id))
     if holding is None or (role is not OrderRole.STOP and _has(flow, seat, role)):
         return
@@ -344,6 +475,9 @@ def _close(flow: _Flow, seat: Seat, role: OrderRole, reason: str, share: Decimal
         reduce_only=True,
         decided_at_ns=flow.state.now_ns,
         reason=reason,
+        confidence=confidence,
+        protection=follower,
+        reverses=follower is not None,
     )
     _propose(flow, seat, intent)
 
@@ -378,7 +512,7 @@ def _situation(state: State, seat: Seat, intent: Intent) -> Situation:
         if order.status is OrderStatus.UNKNOWN and order.intent.instrument == seat.instrument.id:
             unknown += 1
     stop = None
-    if intent.protection is not None:
+    if intent.protection is not None and not intent.reduce_only:
         entry = intent.limit_price if intent.limit_price is not None else intent.reference_price
         stop = stop_price(entry, intent.side, intent.protection, seat.instrument)
     day = account.day
@@ -416,14 +550,16 @@ def _seat(flow: _Flow, order: Order) -> Seat | None:
     return None
 
 
+def _is_protective(order: Order) -> bool:
+    return order.intent.role.is_stop or order.intent.role is OrderRole.TARGET
+
+
 def _protective(state: State, slot: Slot) -> list[Order]:
     """Stops and targets that stand for a position and are not on their way out."""
     return [
         order
         for order in state.account.orders.values()
-        if order.intent.role in (OrderRole.STOP, OrderRole.TARGET)
-        and _slot(order) == slot
-        and not order.cancel_requested
+        if _is_protective(order) and _slot(order) == slot and not order.cancel_requested
     ]
 
 
@@ -433,12 +569,13 @@ def _protect(flow: _Flow, seat: Seat, holding: Holding, filled: Order) -> None:
     A further entry fill moves them all; an exit fill re-sizes the stop alone; a stop in the
     middle of its fills is left alone.
     """
-    if holding.protection is None or filled.intent.role is OrderRole.STOP:
+    if holding.protection is None or filled.intent.role.is_stop:
         return
-    legs = protective_legs(holding.position, holding.protection, holding.tiers_done, seat.instrument)
-    standing = {(order.intent.role, order.intent.leg): order for order in _protective(flow.state, _slot(filled))}
+    legs = protective_legs(holding.position, holding.protection, holding.tiers_done, seat.instrument, holding.stop)
+    # A stop is number 0, whatever has moved it, and targets are numbered from 1.
+    standing = {order.intent.leg: order for order in _protective(flow.state, _slot(filled))}
     for leg in legs:
-        order = standing.pop((leg.role, leg.leg), None)
+        order = standing.pop(leg.leg, None)
         if order is not None and (_fits(order, leg) or (leg.role is OrderRole.TARGET and filled.intent.reduce_only)):
             continue
         if order is not None and leg.role is OrderRole.TARGET:
@@ -461,7 +598,8 @@ def _repair_stops(flow: _Flow) -> None:
             continue
         if any(_slot(order) == slot and _is_way_out(order) for order in account.orders.values()):
             continue
-        leg = protective_legs(holding.position, holding.protection, holding.tiers_done, seat.instrument)[0]
+        position, tiers_done = holding.position, holding.tiers_done
+        leg = protective_legs(position, holding.protection, tiers_done, seat.instrument, holding.stop)[0]
         intent = exit_intent(leg, holding.position, flow.state.now_ns)
         situation = _situation(flow.state, seat, intent)
         verdict = check(intent, situation, seat.limits, seat.controls)
@@ -476,7 +614,7 @@ def _is_way_out(order: Order) -> bool:
 
 
 def _fits(order: Order, leg: Leg) -> bool:
-    price = order.intent.stop_price if leg.role is OrderRole.STOP else order.intent.limit_price
+    price = order.intent.stop_price if leg.role.is_stop else order.intent.limit_price
     return order.remaining == leg.quantity and price == leg.price
 
 

@@ -11,8 +11,19 @@ import math
 import numpy as np
 
 from promethean.domain.candles import FloatArray, IntArray
-from promethean.evaluation.rules import ENTRY, IN_RANGE, SIGNAL, STOP, TARGET
-from promethean.indicators.compiled import compiled
+from promethean.evaluation.rules import (
+    BREAKEVEN,
+    ENTRY,
+    IN_RANGE,
+    REVERSAL,
+    SIGNAL,
+    STOP,
+    TARGET,
+    TIGHTENED,
+    TIME,
+    TRAILING,
+)
+from promethean.indicators.compiled import compiled, inlined
 from promethean.strategies.arrays import CLOSES_ALL, CLOSES_LONG, CLOSES_SHORT, FlagArray
 
 LEAVES_LONG, LEAVES_SHORT = np.int8(CLOSES_ALL | CLOSES_LONG), np.int8(CLOSES_ALL | CLOSES_SHORT)
@@ -20,8 +31,26 @@ WHOLE = 1e6  # a largest share of a candle's volume from which on every order is
 FOUND, TOO_MANY, TOO_THIN = 0, 1, 2
 """How a path ended: whole; more fills than there was room for; a candle too thin to fill an order whole."""
 
+# What the loop carries from candle to candle: places in two small arrays.  Helpers get these and single numbers: every
+# array that a call hands over costs as much as a candle.
 
-@compiled
+CASH, HELD, COST, STOP_AT, ENTERED_AT, STARTED_AT, BEFORE, PEAK = range(8)
+"""Floats: cash, lots held, what they cost, price of the stop, of the entry, of the first stop, cash before the entry,
+the best price that the stop has followed."""
+COUNT, WAY, STOPPED_BY, OPENED, TIERS, DONE, LEAVING, REVERSES, DECIDED, STOPPED_NS, REFUSED = range(11)
+"""Integers: fills, side held, what put the stop there, candle of the entry, tiers, whether one is done, why it is left
+at the next open or 0, whether the other side follows, candle of the decision, when a stop closed last, refusals."""
+NEVER = -(2**62)
+
+(
+    AMOUNT, SHARE, LARGEST, STOP_LOSS, FEE_MAKER, FEE_TAKER, SLIPPAGE, PARTICIPATION, OPTIMISTIC, CAN_SHORT, COOLDOWN,
+    LENGTH, HEARD, TRAIL, TRAIL_FROM, TRAIL_BY_TIER, BREAKS_EVEN, HOLD, HOLD_ALWAYS, TIGHTENS, FLIPS,
+    LOT, LOTS_MIN, NOTIONAL_MIN, TICK, TICK_SCALE, LOT_STEP, LOT_SCALE,
+) = range(1, 29)  # fmt: skip
+"""The places of the rules, as `Rules.numbers` writes them."""
+
+
+@inlined
 def _nearest(steps: float, up: bool) -> float:
     """The nearest whole number; halfway, and what a float cannot tell from it, up or down."""
     lower = math.floor(steps)
@@ -31,7 +60,7 @@ def _nearest(steps: float, up: bool) -> float:
     return lower + 1.0 if part > 0.5 else lower
 
 
-@compiled
+@inlined
 def _whole(steps: float, up: int) -> float:
     """The steps as a whole number, up (1), down (-1) or nearest, half up (0); what a float cannot tell is whole."""
     if up == 0:
@@ -42,7 +71,7 @@ def _whole(steps: float, up: int) -> float:
     return math.ceil(steps) if up > 0 else math.floor(steps)
 
 
-@compiled
+@inlined
 def _on_grid(price: float, tick_units: float, tick_scale: float, up: int) -> float:
     """A price on the tick grid, as the float that the decimal number is."""
     steps = price * tick_scale
@@ -51,26 +80,38 @@ def _on_grid(price: float, tick_units: float, tick_scale: float, up: int) -> flo
     return _whole(steps, up) / tick_scale
 
 
-@compiled
-def _taken(
-    price: float, side: int, quantity: float, volume: FloatArray, at: int, bps: float, units: float, scale: float
-) -> float:
-    """The price of an order that takes liquidity; the volume is looked up only where it matters."""
-    if bps > 0.0:
-        price *= 1.0 + side * bps / 10_000.0 * math.sqrt(quantity / volume[at])
-    return _on_grid(price, units, scale, side)
+@inlined
+def _nearest_tick(price: float, side: int, rules: FloatArray) -> float:
+    """The nearest tick of a price on the winning side of an entry; halfway, the one further from the entry."""
+    steps = float(price * rules[TICK_SCALE] / rules[TICK])
+    return _nearest(steps, side > 0) * float(rules[TICK]) / float(rules[TICK_SCALE])
 
 
-@compiled
+@inlined
+def _taken(price: float, side: int, quantity: float, traded: float, rules: FloatArray) -> float:
+    """The price of an order that takes liquidity.  traded: volume of the candle, base units."""
+    if rules[SLIPPAGE] > 0.0:
+        price *= 1.0 + side * rules[SLIPPAGE] / 10_000.0 * math.sqrt(quantity / traded)
+    return _on_grid(price, rules[TICK], rules[TICK_SCALE], side)
+
+
+@inlined
 def _tier_lots(
-    lots: float, entry: float, side: int, targets: FloatArray, shares: FloatArray, closes_all: bool, market: FloatArray,
-    prices: FloatArray, sizes: FloatArray,
+    lots: float, entry: float, side: int, targets: FloatArray, shares: FloatArray, is_fixed: bool, rules: FloatArray,
+    exits: FloatArray,
 ) -> None:  # fmt: skip
-    """Price and lots of each take-profit tier of a position, zero lots for one that does not come to rest."""
-    lot, lots_min, notional_min, units, scale = market[0], market[1], market[2], market[3], market[4]
+    """Price and lots of each take-profit tier of a position, zero lots for one that does not come to rest.
+
+    targets: fractions of the entry price, or, where `is_fixed`, prices.  shares: fractions of the position.
+    exits:   is written to: prices in the first row, lots in the second.
+    """
+    lots_min, tiers = rules[LOTS_MIN], len(shares)
+    total = 0.0
+    for k in range(tiers):
+        total += shares[k]
     remaining, carried = lots, 0.0
-    for k in range(len(targets)):
-        if closes_all and k == len(targets) - 1:
+    for k in range(tiers):
+        if abs(total - 1.0) < 1e-12 and k == tiers - 1:
             size = remaining
         else:
             size = min(_whole(lots * shares[k], 0) + carried, remaining)
@@ -78,20 +119,21 @@ def _tier_lots(
             size = remaining
         too_small = size < lots_min or size <= 0.0
         carried = size if too_small else 0.0
-        sizes[k] = 0.0 if too_small else size
-        remaining -= sizes[k]
+        exits[1, k] = 0.0 if too_small else size
+        remaining -= exits[1, k]
     left, carried = lots, 0.0
-    for k in range(len(targets)):
-        raw = entry * (1.0 + targets[k] * side) * scale / units
+    for k in range(tiers):
         # The nearest tick; halfway, the one further from the entry.
-        prices[k] = _nearest(raw, side > 0) * units / scale
-        size = min(sizes[k] + carried, left)
-        if size <= 0.0 or prices[k] <= 0.0 or prices[k] * size * lot < notional_min:
+        price = _nearest_tick(targets[k] if is_fixed else entry * (1.0 + targets[k] * side), side, rules)
+        exits[0, k] = price
+        size = min(exits[1, k] + carried, left)
+        is_loss = (price - entry) * side <= 0.0
+        if size <= 0.0 or price <= 0.0 or price * size * rules[LOT] < rules[NOTIONAL_MIN] or is_loss:
             carried = size
-            sizes[k] = 0.0
+            exits[1, k] = 0.0
             continue
         carried = 0.0
-        sizes[k] = size
+        exits[1, k] = size
         left -= size
 
 
@@ -102,7 +144,7 @@ BLOCK = np.uint64(16)
 ONE = np.uint64(1)
 
 
-@compiled
+@inlined
 def _next_entry(side: FlagArray, leave: FlagArray, start: int, can_short: bool) -> int:
     """The next candle, from `start` on, at whose close something may be entered; their number when there is none."""
     i, n = np.uint64(start), np.uint64(len(side))
@@ -122,12 +164,13 @@ def _next_entry(side: FlagArray, leave: FlagArray, start: int, can_short: bool) 
     return len(side)
 
 
-@compiled
+@inlined
 def _next_for_long(
-    low: FloatArray, high: FloatArray, side: FlagArray, leave: FlagArray, start: int, stop: float, target: float
-) -> int:
-    """The next candle, from `start` on, on which a long position may end, or is asked to."""
-    i, n = np.uint64(start), np.uint64(len(low))
+    low: FloatArray, high: FloatArray, side: FlagArray, leave: FlagArray, start: int, end: int, stop: float,
+    target: float,
+) -> int:  # fmt: skip
+    """The next candle, from `start` on, on which a long position may end, or is asked to; `end` when there is none."""
+    i, n = np.uint64(start), np.uint64(end)
     while i + BLOCK <= n:
         found = 0
         for k in range(BLOCK):
@@ -140,15 +183,16 @@ def _next_for_long(
         if low[i] <= stop or high[i] >= target or leave[i] & LEAVES_LONG != 0 or side[i] < 0:
             return int(np.int64(i))
         i += ONE
-    return len(low)
+    return end
 
 
-@compiled
+@inlined
 def _next_for_short(
-    low: FloatArray, high: FloatArray, side: FlagArray, leave: FlagArray, start: int, stop: float, target: float
-) -> int:
-    """The next candle, from `start` on, on which a short position may end, or is asked to."""
-    i, n = np.uint64(start), np.uint64(len(low))
+    low: FloatArray, high: FloatArray, side: FlagArray, leave: FlagArray, start: int, end: int, stop: float,
+    target: float,
+) -> int:  # fmt: skip
+    """The next candle, from `start` on, on which a short position may end, or is asked to; `end` when there is none."""
+    i, n = np.uint64(start), np.uint64(end)
     while i + BLOCK <= n:
         found = 0
         for k in range(BLOCK):
@@ -161,162 +205,348 @@ def _next_for_short(
         if high[i] >= stop or low[i] <= target or leave[i] & LEAVES_SHORT != 0 or side[i] > 0:
             return int(np.int64(i))
         i += ONE
-    return len(low)
+    return end
+
+
+@inlined
+def _towards(price: float, way: int, rules: FloatArray) -> float:
+    """A stop on the tick grid, rounded towards less risk."""
+    return _on_grid(price, rules[TICK], rules[TICK_SCALE], way)
+
+
+@inlined
+def _wanted(
+    decided_ns: int, sized: float, stop: float, rules: FloatArray, account: FloatArray, places: IntArray
+) -> float:
+    """Lots of the entry that was decided, as the controls let it through; zero where one refuses.
+
+    sized: the close at which it is sized.  stop: the price of its stop; NaN: what the rules say.
+    """
+    if rules[COOLDOWN] > 0.0 and decided_ns < places[STOPPED_NS] + int(rules[COOLDOWN]):
+        return 0.0
+    reference, way = _on_grid(sized, rules[TICK], rules[TICK_SCALE], 0), places[WAY]
+    worth = rules[AMOUNT] if rules[AMOUNT] > 0.0 else max(account[CASH] * rules[SHARE], 0.0)
+    size = worth / reference
+    if rules[LARGEST] > 0.0:
+        size = min(size, rules[LARGEST])
+    lots = _whole(size * rules[LOT_SCALE] / rules[LOT_STEP] if rules[LOT_STEP] != 1.0 else size * rules[LOT_SCALE], -1)
+    notional = lots * rules[LOT] * reference
+    if lots <= 0.0 or lots < rules[LOTS_MIN] or notional < rules[NOTIONAL_MIN]:
+        return 0.0
+    rests = _first_stop(reference, way, stop, rules)
+    if (rests >= reference or rests <= 0.0) if way > 0 else rests <= reference:
+        return 0.0
+    return lots if notional * (1.0 + rules[FEE_TAKER]) <= account[CASH] else 0.0
+
+
+@inlined
+def _first_stop(entry: float, way: int, stop: float, rules: FloatArray) -> float:
+    """Where the stop of an entry at this price begins: at a price of its own, or as far away as the rules say."""
+    return _towards(entry * (1.0 - rules[STOP_LOSS] * way) if math.isnan(stop) else stop, way, rules)
+
+
+@inlined
+def _record(
+    what: int, number: int, met: float, i: int, fills: FloatArray, account: FloatArray, places: IntArray
+) -> None:
+    """Write down a fill."""
+    at = places[COUNT]
+    fills[at, 0], fills[at, 1], fills[at, 2], fills[at, 3], fills[at, 4] = i, what, number, met, account[CASH]
+    places[COUNT] = at + 1
+
+
+@inlined
+def _leave(
+    met: float, lots: float, what: int, number: int, i: int, traded: float, rules: FloatArray, fills: FloatArray,
+    account: FloatArray, places: IntArray,
+) -> bool:  # fmt: skip
+    """Close some lots where the order met the market; False where the candle is too thin to fill it whole."""
+    way, quantity = places[WAY], lots * rules[LOT]
+    if rules[PARTICIPATION] < WHOLE and quantity > rules[PARTICIPATION] * traded:
+        return False
+    if what & ~IN_RANGE == TARGET:
+        price, fee = _on_grid(met, rules[TICK], rules[TICK_SCALE], 0), rules[FEE_MAKER]
+    else:
+        price, fee = _taken(met, -way, quantity, traded, rules), rules[FEE_TAKER]
+    part = account[COST] if lots == account[HELD] else account[COST] * lots / account[HELD]
+    value = price * quantity
+    account[CASH] += (value if way > 0 else 2.0 * part - value) - value * fee
+    account[COST] -= part
+    account[HELD] -= lots
+    _record(what, number, met, i, fills, account, places)
+    return True
+
+
+@inlined
+def _meet(
+    i: int, in_range: int, opened_ns: int, opened: float, worst: float, best: float, traded: float, rules: FloatArray,
+    exits: FloatArray, fills: FloatArray, account: FloatArray, places: IntArray,
+) -> bool:  # fmt: skip
+    """What the open of a candle, or its range after that, does to a position; False where it is too thin.
+
+    in_range: 0 for the open, which is then also the worst and the best price, IN_RANGE for the range.
+    The candle of the entry opened before its exits were there, but they meet its open too, should slippage have
+    carried the entry beyond them.
+    """
+    way = places[WAY]
+    if (worst <= account[STOP_AT]) if way > 0 else (worst >= account[STOP_AT]):
+        places[STOPPED_NS] = opened_ns + int(rules[LENGTH]) - 1 if in_range else opened_ns
+        what, met = places[STOPPED_BY] + in_range, account[STOP_AT] if in_range else opened
+        return _leave(met, account[HELD], what, 0, i, traded, rules, fills, account, places)
+    for k in range(places[TIERS]):
+        if exits[1, k] <= 0.0:
+            continue
+        beyond = best > exits[0, k] if way > 0 else best < exits[0, k]
+        if not (beyond or (rules[OPTIMISTIC] > 0.0 and best == exits[0, k])):
+            continue
+        size, met = min(exits[1, k], account[HELD]), exits[0, k] if in_range else opened
+        if not _leave(met, size, TARGET + in_range, k + 1, i, traded, rules, fills, account, places):
+            return False
+        exits[1, k] = 0.0
+        places[DONE] = 1
+        if account[HELD] <= 0.0:
+            return True
+    if places[LEAVING] and not in_range:
+        return _leave(opened, account[HELD], places[LEAVING], 0, i, traded, rules, fills, account, places)
+    return True
+
+
+@inlined
+def _follow(best: float, rules: FloatArray, account: FloatArray, places: IntArray) -> None:
+    """At the close of a candle the stop follows its best price, and goes to breakeven."""
+    way, entry = places[WAY], account[ENTERED_AT]
+    if rules[TRAIL] > 0.0 and _follows(best, rules, account, places):
+        account[PEAK] = best
+        _tighten(_towards(best * (1.0 - rules[TRAIL] * way), way, rules), TRAILING, account, places)
+    if rules[BREAKS_EVEN] > 0.0:
+        gained = _on_grid(2.0 * entry - account[STARTED_AT], rules[TICK], rules[TICK_SCALE], 0)
+        if places[DONE] > 0 or (best >= gained if way > 0 else best <= gained):
+            _tighten(_even(way, entry, rules), BREAKEVEN, account, places)
+
+
+@inlined
+def _follows(best: float, rules: FloatArray, account: FloatArray, places: IntArray) -> bool:
+    """Whether the stop follows at this best price of a candle."""
+    way = places[WAY]
+    if places[TIERS] and rules[TRAIL_BY_TIER] > 0.0:
+        return bool(places[DONE] > 0)
+    begins = _nearest_tick(account[ENTERED_AT] * (1.0 + rules[TRAIL_FROM] * way), way, rules)
+    return best >= begins if way > 0 else best <= begins
+
+
+@inlined
+def _even(way: int, entry: float, rules: FloatArray) -> float:
+    fee = rules[FEE_TAKER] * way
+    return _towards(entry * (1.0 + fee) / (1.0 - fee), way, rules)
+
+
+@inlined
+def _tighten(price: float, what: int, account: FloatArray, places: IntArray) -> None:
+    if (price - account[STOP_AT]) * places[WAY] > 0.0:
+        account[STOP_AT], places[STOPPED_BY] = price, what
+
+
+@inlined
+def _is_losing(price: float, rules: FloatArray, account: FloatArray, places: IntArray) -> bool:
+    """Whether the position, with what was closed of it, loses if it is closed at this price; even is losing."""
+    value = account[HELD] * rules[LOT] * price
+    worth = (value if places[WAY] > 0 else 2.0 * account[COST] - value) - value * rules[FEE_TAKER]
+    return bool(account[CASH] + worth - account[BEFORE] <= 1e-9 * value)
+
+
+@inlined
+def _judge(
+    i: int, held_ns: int, close: float, side: int, leave: int, rules: FloatArray, account: FloatArray,
+    places: IntArray,
+) -> None:  # fmt: skip
+    """At the close of a candle: whether the position is left at the next open, by its time or by what is said.
+
+    held_ns: since the beginning of the candle of its entry.
+    """
+    way = places[WAY]
+    is_over = rules[HOLD] > 0.0 and held_ns >= int(rules[HOLD])
+    if is_over and (rules[HOLD_ALWAYS] > 0.0 or _is_losing(close, rules, account, places)):
+        places[LEAVING] = TIME
+        return
+    if leave & (LEAVES_LONG if way > 0 else LEAVES_SHORT) != 0:
+        places[LEAVING] = SIGNAL
+        return
+    if side != -way:
+        return
+    losing = rules[CAN_SHORT] > 0.0 and _is_losing(close, rules, account, places)
+    if losing or rules[CAN_SHORT] <= 0.0 or rules[TIGHTENS] <= 0.0:
+        places[LEAVING], places[DECIDED] = SIGNAL, i
+        places[REVERSES] = 1 if rules[CAN_SHORT] > 0.0 and (losing or rules[FLIPS] > 0.0) else 0
+    elif places[STOPPED_BY] != TIGHTENED:
+        price = _towards((account[STOP_AT] + close) / 2.0, way, rules)
+        even = _even(way, account[ENTERED_AT], rules)
+        if (even - price) * way > 0.0 and (close - even) * way > 0.0:
+            price = even
+        _tighten(price, TIGHTENED, account, places)
+
+
+@inlined
+def _next_best(rules: FloatArray, exits: FloatArray, account: FloatArray, places: IntArray) -> float:
+    """The nearest price on the winning side at which something happens: a target, or the stop moves."""
+    way, entry = places[WAY], account[ENTERED_AT]
+    nearest = np.inf
+    for k in range(places[TIERS]):
+        if exits[1, k] > 0.0:
+            nearest = min(nearest, exits[0, k] * way)
+    if rules[TRAIL] > 0.0:
+        if account[PEAK] > 0.0:
+            nearest = min(nearest, account[PEAK] * way)
+        elif not (places[TIERS] and rules[TRAIL_BY_TIER] > 0.0):
+            nearest = min(nearest, _nearest_tick(entry * (1.0 + rules[TRAIL_FROM] * way), way, rules) * way)
+        elif places[DONE] > 0:
+            return -np.inf  # the first close after its tier
+    if rules[BREAKS_EVEN] > 0.0 and (_even(way, entry, rules) - account[STOP_AT]) * way > 0.0:
+        if places[DONE] > 0:
+            return -np.inf
+        nearest = min(nearest, _on_grid(2.0 * entry - account[STARTED_AT], rules[TICK], rules[TICK_SCALE], 0) * way)
+    return nearest
+
+
+@inlined
+def _time_is_over(open_time: IntArray, end: int, rules: FloatArray, places: IntArray) -> int:
+    """The candle at whose close the position's time is over; `end` when there is none."""
+    due = open_time[places[OPENED]] + int(rules[HOLD]) - int(rules[LENGTH])
+    i = min(places[OPENED] + int(rules[HOLD] / rules[LENGTH]) + 1, end)
+    while i > places[OPENED] and open_time[i - 1] >= due:
+        i -= 1
+    return int(i)
+
+
+@inlined
+def _loses_at(rules: FloatArray, account: FloatArray, places: IntArray) -> float:
+    """The price at which the position, closed, would have come out even, a trifle on the winning side."""
+    quantity, owed = account[HELD] * rules[LOT], account[BEFORE] - account[CASH]
+    if places[WAY] > 0:
+        return float(owed / (quantity * (1.0 - rules[FEE_TAKER])) * (1.0 + 1e-8))
+    return float((2.0 * account[COST] - owed) / (quantity * (1.0 + rules[FEE_TAKER])) * (1.0 - 1e-8))
 
 
 @compiled
 def trade_path(
     open_time: IntArray, open_: FloatArray, high: FloatArray, low: FloatArray, close: FloatArray, volume: FloatArray,
-    side: FlagArray, leave: FlagArray, rules: FloatArray, market: FloatArray, targets: FloatArray, shares: FloatArray,
-    at: IntArray, kind: IntArray, leg: IntArray, price: FloatArray, cash_after: FloatArray,
+    side: FlagArray, leave: FlagArray, stops: FloatArray, fixed: FloatArray, rules: FloatArray, targets: FloatArray,
+    shares: FloatArray, fills: FloatArray,
 ) -> tuple[int, int, int, float, float, float]:  # fmt: skip
-    """Fills of one account, in order, written into `at`, `kind`, `leg`, `price`, `cash_after`.
+    """Fills of one account, in order, written into `fills`, shape (room, 5).
 
-    side:   int8, +1 where a BUY is said at the close of a candle, -1 where a SELL is, else 0.  leave: int8, 1: CLOSE.
-    rules:  cash, amount (quote units; 0: the share instead), share of equity, largest size, stop loss, fee maker, fee
-            taker, slippage in basis points, largest share of a candle's volume, optimistic, can short, cooldown in ns,
-            length of a candle in ns, whether something trades in every candle: what `Rules.numbers` gives.
-    market: lot, smallest size in lots, smallest notional, tick units and scale, lot units and scale.
-    leg:    of an entry the candles since its signal, signed by its side; of a target its number; else 0.
-    price:  where the fill met the market, before slippage and rounding.
+    side:   int8, +1 where a BUY is said at the close of a candle, -1 where a SELL is, else 0.  leave: as `Said` has it.
+    stops:  float64, shape (n,), prices of the stops that entries bring along, NaN for none; empty where none does.
+    fixed:  float64, shape (n, k), prices of their targets, nearest first, NaN for none; k is 0 where none does.
+    rules:  what `Rules.numbers` gives.
+    targets, shares: of the take-profit tiers, fractions.
+    A fill: its candle, what it was, its number, where it met the market before slippage and rounding, cash after it.
+            The number of an entry: the candles since its decision, signed by its side; of a target: which; else 0.
     Returns: status, number of fills, entries refused (cooldown, size, stop, cash), cash at the end, lots held at the
              end (signed), cost of what is held.
     """
-    cash, amount, share, largest, stop_loss = rules[0], rules[1], rules[2], rules[3], rules[4]
-    fee_maker, fee_taker, bps, participation = rules[5], rules[6], rules[7], rules[8]
-    thick, heard = participation >= WHOLE, rules[13] > 0.0
-    optimistic, can_short, cooldown_ns, candle_ns = rules[9] > 0.0, rules[10] > 0.0, int(rules[11]), int(rules[12])
-    lot, lots_min, notional_min, units, scale = market[0], market[1], market[2], market[3], market[4]
-    lot_units, lot_scale = market[5], market[6]
-    tiers = len(targets)
-    total = 0.0
-    for k in range(tiers):
-        total += shares[k]
-    closes_all = abs(total - 1.0) < 1e-12
-    prices, sizes = np.zeros(tiers), np.zeros(tiers)
-    n, count, room = len(close), 0, len(at)
-    stopped_ns = np.int64(-(2**62))
-    i, refused = 0, 0
-    held, cost, way, stop = 0.0, 0.0, 0, 0.0
+    account, places = np.zeros(8), np.zeros(11, np.int64)
+    account[CASH], places[STOPPED_NS] = rules[0], NEVER
+    room, n, i, length_ns = len(fills), len(close), 0, int(rules[LENGTH])
+    parts = np.zeros(fixed.shape[1])
+    exits = np.zeros((2, max(len(targets), len(parts))))
+    heard, can_short, moves = rules[HEARD] > 0.0, rules[CAN_SHORT] > 0.0, rules[TRAIL] + rules[BREAKS_EVEN] > 0.0
     while i < n:
-        i = _next_entry(side, leave, i, can_short)
-        if i >= n - 1:
-            break
-        way = int(side[i])
-        decided = i
-        i += 1
-        if cooldown_ns > 0 and open_time[decided] + candle_ns < stopped_ns + cooldown_ns:
-            refused += 1
-            continue
-        reference = _on_grid(close[decided], units, scale, 0)
-        worth = amount if amount > 0.0 else max(cash * share, 0.0)
-        size = worth / reference
-        if largest > 0.0:
-            size = min(size, largest)
-        lots = _whole(size * lot_scale / lot_units if lot_units != 1.0 else size * lot_scale, -1)
-        if lots <= 0.0 or lots < lots_min or lots * lot * reference < notional_min:
-            refused += 1
-            continue
-        rests = _on_grid(reference * (1.0 - stop_loss * way), units, scale, way)
-        if (rests >= reference or rests <= 0.0) if way > 0 else rests <= reference:
-            refused += 1
-            continue
-        if lots * lot * reference * (1.0 + fee_taker) > cash:
-            refused += 1
+        reverses = places[REVERSES]
+        if not reverses:
+            i = _next_entry(side, leave, i, can_short)
+            if i >= n - 1:
+                break
+            places[WAY], places[DECIDED] = int(side[i]), i
+            i += 1
+        places[REVERSES] = 0
+        way, decided = places[WAY], places[DECIDED]
+        own_stop = stops[decided] if len(stops) else np.nan
+        sized = close[i - 1] if reverses else close[decided]
+        lots = _wanted(open_time[decided] + length_ns, sized, own_stop, rules, account, places)
+        if lots <= 0.0:
+            places[REFUSED] += 1
             continue
         # The order waits for a candle in which something trades.
         while not heard and i < n and volume[i] <= 0.0:
             i += 1
         if i >= n:
             break
-        quantity = lots * lot
-        if not thick and quantity > participation * volume[i]:
-            return TOO_THIN, count, refused, cash, 0.0, 0.0
-        if count + tiers + 3 > room:
-            return TOO_MANY, count, refused, cash, 0.0, 0.0
-        entry = _taken(open_[i], way, quantity, volume, i, bps, units, scale)
-        cost = entry * quantity
-        cash -= cost + cost * fee_taker
-        held = lots
-        at[count], kind[count], price[count] = i, ENTRY, open_[i]
-        leg[count] = way * (i - decided)
-        cash_after[count] = cash
-        count += 1
-        stop = _on_grid(entry * (1.0 - stop_loss * way), units, scale, way)
-        _tier_lots(lots, entry, way, targets, shares, closes_all, market, prices, sizes)
-        leaving, entered = False, i
-        while i < n and held > 0.0:
-            if i > entered and not leaving:
+        quantity = lots * rules[LOT]
+        if rules[PARTICIPATION] < WHOLE and quantity > rules[PARTICIPATION] * volume[i]:
+            return TOO_THIN, places[COUNT], places[REFUSED], account[CASH], 0.0, 0.0
+        if places[COUNT] + exits.shape[1] + 3 > room:
+            return TOO_MANY, places[COUNT], places[REFUSED], account[CASH], 0.0, 0.0
+        entry = _taken(open_[i], way, quantity, volume[i], rules)
+        account[BEFORE], account[ENTERED_AT], account[HELD], account[COST] = (
+            account[CASH],
+            entry,
+            lots,
+            entry * quantity,
+        )
+        account[CASH] -= account[COST] + account[COST] * rules[FEE_TAKER]
+        _record(ENTRY + REVERSAL * reverses, way * (i - decided), open_[i], i, fills, account, places)
+        account[STARTED_AT] = _first_stop(entry, way, own_stop, rules)
+        account[STOP_AT], places[STOPPED_BY], account[PEAK] = account[STARTED_AT], STOP, 0.0
+        places[OPENED], places[DONE], places[LEAVING] = i, 0, 0
+        count = 0
+        while count < len(parts) and not math.isnan(fixed[decided, count]):
+            count += 1
+        if count:
+            _share_equally(parts, count)
+            places[TIERS] = count
+            _tier_lots(lots, entry, way, fixed[decided, :count], parts[:count], True, rules, exits)
+        else:
+            places[TIERS] = len(targets)
+            _tier_lots(lots, entry, way, targets, shares, False, rules, exits)
+        over = _time_is_over(open_time, n, rules, places) if rules[HOLD] > 0.0 else n
+        while i < n:
+            if i > places[OPENED] and not places[LEAVING]:
                 # On to the next candle on which something can happen: nearly all are passed over here.
-                nearest = np.inf * way
-                for k in range(tiers):
-                    if sizes[k] > 0.0:
-                        nearest = min(nearest, prices[k]) if way > 0 else max(nearest, prices[k])
+                worst, best = account[STOP_AT], _next_best(rules, exits, account, places) * way
+                end = n
+                if i <= over:
+                    end = over
+                elif over < n and rules[HOLD_ALWAYS] <= 0.0:
+                    even = _loses_at(rules, account, places)
+                    worst = max(worst, even) if way > 0 else min(worst, even)
                 if way > 0:
-                    i = _next_for_long(low, high, side, leave, i, stop, nearest)
+                    i = _next_for_long(low, high, side, leave, i, end, worst, best)
                 else:
-                    i = _next_for_short(low, high, side, leave, i, stop, nearest)
+                    i = _next_for_short(low, high, side, leave, i, end, worst, best)
                 if i >= n:
                     break
             if heard or volume[i] > 0.0:
-                for phase in range(2):
-                    # First the open, then the range; the candle of the entry opened before its exits were there,
-                    # but they meet its open too, should slippage have carried the entry beyond them.
-                    worst = open_[i] if phase == 0 else (low[i] if way > 0 else high[i])
-                    best = open_[i] if phase == 0 else (high[i] if way > 0 else low[i])
-                    if (worst <= stop) if way > 0 else (worst >= stop):
-                        met = open_[i] if phase == 0 else stop
-                        if not thick and held * lot > participation * volume[i]:
-                            return TOO_THIN, count, refused, cash, 0.0, 0.0
-                        out = _taken(met, -way, held * lot, volume, i, bps, units, scale)
-                        value = out * held * lot
-                        cash += (value if way > 0 else 2.0 * cost - value) - value * fee_taker
-                        at[count], kind[count], leg[count], price[count] = i, STOP + IN_RANGE * phase, 0, met
-                        cash_after[count] = cash
-                        count += 1
-                        held = 0.0
-                        if cooldown_ns > 0:
-                            stopped_ns = open_time[i] if phase == 0 else open_time[i] + candle_ns - 1
-                        break
-                    for k in range(tiers):
-                        if sizes[k] <= 0.0:
-                            continue
-                        beyond = best > prices[k] if way > 0 else best < prices[k]
-                        if not (beyond or (optimistic and best == prices[k])):
-                            continue
-                        size = min(sizes[k], held)
-                        if not thick and size * lot > participation * volume[i]:
-                            return TOO_THIN, count, refused, cash, 0.0, 0.0
-                        met = open_[i] if phase == 0 else prices[k]
-                        out = _on_grid(met, units, scale, 0)
-                        value, part = out * size * lot, cost * size / held
-                        cash += (value if way > 0 else 2.0 * part - value) - value * fee_maker
-                        cost -= part
-                        held -= size
-                        sizes[k] = 0.0
-                        at[count], kind[count], leg[count], price[count] = i, TARGET + IN_RANGE * phase, k + 1, met
-                        cash_after[count] = cash
-                        count += 1
-                        if held <= 0.0:
-                            break
-                    if held <= 0.0:
-                        break
-                    if phase == 0 and leaving:
-                        if not thick and held * lot > participation * volume[i]:
-                            return TOO_THIN, count, refused, cash, 0.0, 0.0
-                        out = _taken(open_[i], -way, held * lot, volume, i, bps, units, scale)
-                        value = out * held * lot
-                        cash += (value if way > 0 else 2.0 * cost - value) - value * fee_taker
-                        at[count], kind[count], leg[count], price[count] = i, SIGNAL, 0, open_[i]
-                        cash_after[count] = cash
-                        count += 1
-                        held = 0.0
-                        break
-            if held <= 0.0:
+                opened_ns, opened, traded = open_time[i], open_[i], volume[i]
+                worst, best = (low[i], high[i]) if way > 0 else (high[i], low[i])
+                if not _meet(
+                    i, 0, opened_ns, opened, opened, opened, traded, rules, exits, fills, account, places
+                ):  # fmt: skip
+                    return TOO_THIN, places[COUNT], places[REFUSED], account[CASH], 0.0, 0.0
+                if account[HELD] > 0.0 and not _meet(
+                    i, IN_RANGE, opened_ns, opened, worst, best, traded, rules, exits, fills, account, places
+                ):  # fmt: skip
+                    return TOO_THIN, places[COUNT], places[REFUSED], account[CASH], 0.0, 0.0
+            if account[HELD] <= 0.0:
                 break
-            if leave[i] & (LEAVES_LONG if way > 0 else LEAVES_SHORT) != 0 or side[i] == -way:
-                leaving = True
+            if not places[LEAVING]:
+                if moves:
+                    _follow(high[i] if way > 0 else low[i], rules, account, places)
+                held_ns = open_time[i] + length_ns - open_time[places[OPENED]]
+                _judge(i, held_ns, close[i], int(side[i]), int(leave[i]), rules, account, places)
             i += 1
-        if held <= 0.0:
-            held, cost = 0.0, 0.0
-    return FOUND, count, refused, cash, held * way, cost
+        if account[HELD] <= 0.0:
+            account[HELD], account[COST] = 0.0, 0.0
+            if places[REVERSES] and fills[places[COUNT] - 1, 1] == SIGNAL:
+                places[WAY] = -way
+            else:
+                places[REVERSES] = 0  # nothing follows, or a stop or target was faster
+    return FOUND, places[COUNT], places[REFUSED], account[CASH], account[HELD] * places[WAY], account[COST]
+
+
+@inlined
+def _share_equally(parts: FloatArray, count: int) -> None:
+    """Fill in equal shares to a ten-thousandth; the last one takes what is left of one."""
+    share = math.floor(10_000.0 / count + 0.5) / 10_000.0
+    for k in range(count - 1):
+        parts[k] = share
+    parts[count - 1] = 1.0 - share * (count - 1)

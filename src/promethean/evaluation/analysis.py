@@ -1,4 +1,4 @@
-"""Where the result of a backtest comes from: by month, by session, by side and by reason."""
+"""Where the result of a backtest comes from: by month, session, side, reason, regime and set-up."""
 
 from __future__ import annotations
 
@@ -10,12 +10,15 @@ from msgspec import Struct
 
 from promethean.domain.candles import FloatArray, IntArray
 from promethean.domain.instants import DAY_NS, to_datetime
+from promethean.domain.market import Side
+from promethean.domain.sessions import sessions_at
 from promethean.evaluation.ledger import Part
 from promethean.evaluation.metrics import daily_equity
+from promethean.indicators.trend.regime import REGIMES
+from promethean.strategies.frame import Frame
+from promethean.strategies.setups import Setup
 
-HOUR_NS = DAY_NS // 24
-SESSIONS = (("Asia", 0, 8), ("Europe", 7, 16), ("US", 13, 22))
-"""Name, first hour and end of each trading session, UTC (SPEC 7.9); they overlap."""
+_SHOWN = {"asia": "Asia", "europe": "Europe", "us": "US"}  # sessions, as people read them
 
 
 class Group(Struct, frozen=True):
@@ -72,10 +75,60 @@ def by_session(parts: Sequence[Part]) -> list[Group]:
     """By the session of their entry; sessions overlap, and a part counts in each that it belongs to."""
 
     def sessions(part: Part) -> tuple[str, ...]:
-        hour = part.opened_at_ns % DAY_NS // HOUR_NS
-        return tuple(name for name, first, end in SESSIONS if first <= hour < end) or ("between sessions",)
+        return tuple(_SHOWN[name] for name in sessions_at(part.opened_at_ns)) or ("between sessions",)
 
     return _grouped(parts, sessions)
+
+
+def by_regime(parts: Sequence[Part], frame: Frame) -> list[Group]:
+    """By the regime that was known at their entry: that of the last candle closed by then."""
+    if not parts:
+        return []
+    (codes,) = frame.indicator("regime", {}, frame.timeframe)
+    found = codes[_known_at(parts, frame)]
+    names = ["not known yet" if np.isnan(code) else REGIMES[int(code)] for code in found]
+    return _named(parts, [(name,) for name in names])
+
+
+def by_setup(parts: Sequence[Part], setups: Sequence[Setup], frame: Frame) -> list[Group]:
+    """By what let them in; a part counts in each set-up that held at the candle that asked for its entry."""
+    if not parts:
+        return []
+    places = _known_at(parts, frame)
+    names: list[tuple[str, ...]] = [()] * len(parts)
+    for side in Side:
+        of_side = [setup for setup in setups if setup.side is side]
+        if not of_side:
+            continue
+        asked = np.flatnonzero(np.logical_or.reduce([setup.holds for setup in of_side]))
+        for number, part in enumerate(parts):
+            last = int(np.searchsorted(asked, places[number], side="right")) - 1
+            if part.side is side and last >= 0:
+                names[number] = tuple(setup.name for setup in of_side if setup.holds[asked[last]])
+    return _named(parts, names)
+
+
+def _known_at(parts: Sequence[Part], frame: Frame) -> IntArray:
+    """At each entry, the last candle closed by then; the first one where there was none."""
+    opened = np.array([part.opened_at_ns for part in parts])
+    places: IntArray = np.maximum(np.searchsorted(frame.close_time_ns, opened, side="right") - 1, 0)
+    return places
+
+
+class Hole(Struct, frozen=True):
+    """Candles that are missing in a row.  since_ns: when the first of them would have opened."""
+
+    since_ns: int
+    candles: int
+
+
+def holes(open_time_ns: IntArray, length_ns: int) -> list[Hole]:
+    """Where candles are missing between the first and the last, in order of time.  length_ns: of a candle."""
+    steps = np.diff(open_time_ns) // length_ns
+    return [
+        Hole(int(open_time_ns[place]) + length_ns, int(steps[place]) - 1)
+        for place in np.flatnonzero(steps > 1).tolist()
+    ]
 
 
 def drawdown(equity: FloatArray, cash: float) -> FloatArray:
@@ -85,9 +138,14 @@ def drawdown(equity: FloatArray, cash: float) -> FloatArray:
 
 
 def _grouped(parts: Sequence[Part], names: Callable[[Part], tuple[str, ...]]) -> list[Group]:
+    return _named(parts, [names(part) for part in parts])
+
+
+def _named(parts: Sequence[Part], names: Sequence[tuple[str, ...]]) -> list[Group]:
+    """Groups of parts that share one of their names."""
     found: dict[str, list[Part]] = {}
-    for part in parts:
-        for name in names(part):
+    for part, of_part in zip(parts, names, strict=True):
+        for name in of_part:
             found.setdefault(name, []).append(part)
     return [
         Group(

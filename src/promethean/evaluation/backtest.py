@@ -8,7 +8,7 @@ from decimal import Decimal
 import numpy as np
 from msgspec import Struct
 
-from promethean.domain.candles import CandleSeries, FloatArray, IntArray
+from promethean.domain.candles import CandleSeries, FloatArray
 from promethean.engine.desk import Desk
 from promethean.evaluation.ledger import Books, equity_curve, keep_books
 from promethean.evaluation.rules import Rules
@@ -58,7 +58,7 @@ def backtest(
         unknown = said.unknown
         found = find_path(rules, said, frame.candles)
         if found is not None:
-            books = keep_books(rules, frame.candles, found.at, found.kind, found.leg, found.price)
+            books = keep_books(rules, said, frame.candles, found.fills)
             equity = equity_curve(float(cash), books, frame.candles.close)
             return Backtest(books, equity, None, unknown, found.refused)
         reason = "a candle too thin to fill an order whole"
@@ -67,22 +67,10 @@ def backtest(
     return Backtest(books, equity_curve(float(cash), books, frame.candles.close), reason, unknown, stepped.refusals)
 
 
-def compiled_books(rules: Rules, said: Said, candles: CandleSeries) -> Books | None:
-    """The books of a compiled path; None where a candle was too thin to fill an order whole."""
-    found = find_path(rules, said, candles)
-    if found is None:
-        return None
-    return keep_books(rules, candles, found.at, found.kind, found.leg, found.price)
-
-
 class Path(Struct, frozen=True):
     """The fills that the compiled loop found, as `trade_path` gives them, and where they left the account."""
 
-    at: IntArray
-    kind: IntArray
-    leg: IntArray
-    price: FloatArray
-    cash_after: FloatArray
+    fills: FloatArray
     refused: int
     cash: float
     held: float
@@ -100,18 +88,16 @@ def find_path(
 
     targets, shares = rules.targets()
     numbers = rules.numbers(heard=bool((candles.volume > 0).all()) if heard is None else heard)
-    market = rules.market()
+    stops = said.stop if said.stop is not None else np.empty(0)
+    fixed = np.column_stack(said.targets) if said.targets else np.empty((0, 0))
     while True:
-        at, kind, leg = (np.empty(room, np.int64) for _ in range(3))
-        price, cash_after = np.empty(room), np.empty(room)
+        fills = np.empty((room, 5))
         status, count, refused, cash, held, cost = trade_path(
             candles.open_time_ns, candles.open, candles.high, candles.low, candles.close, candles.volume,
-            said.side, said.leave, numbers, market, targets, shares, at, kind, leg, price, cash_after,
+            said.side, said.leave, stops, fixed, numbers, targets, shares, fills,
         )  # fmt: skip
         if status == TOO_THIN:
             return None
         if status != TOO_MANY:
-            return Path(
-                at[:count], kind[:count], leg[:count], price[:count], cash_after[:count], refused, cash, held, cost
-            )
+            return Path(fills[:count], refused, cash, held, cost)
         room *= 4

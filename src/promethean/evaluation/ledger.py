@@ -13,17 +13,33 @@ from promethean.domain.market import Side
 from promethean.domain.money import Money
 from promethean.domain.positions import Fill, Position
 from promethean.engine.desk import Seat
-from promethean.evaluation.rules import ENTRY, IN_RANGE, SIGNAL, STOP, TARGET, Rules
+from promethean.evaluation.rules import (
+    BREAKEVEN,
+    ENTRY,
+    IN_RANGE,
+    REVERSAL,
+    SIGNAL,
+    STOP,
+    TARGET,
+    TIGHTENED,
+    TIME,
+    TRAILING,
+    Rules,
+)
 from promethean.exchanges.paper.pricing import fee_of, taken_price
 from promethean.exchanges.paper.venue import PaperTerms
-from promethean.execution.bracket import protective_legs
+from promethean.execution.bracket import protective_legs, with_levels
 from promethean.risk.sizing import entry_quantity
+from promethean.strategies.arrays import Said
 
 ZERO = Decimal(0)
 NOBODY = OrderId("")
 END = "end"
 SHARE_STEP = Decimal("1e-12")  # a share of a fee is cut here once, so that the parts add up to the account
-REASONS = {STOP: "stop", TARGET: "target", SIGNAL: "signal"}
+REASONS = {
+    STOP: "stop", TRAILING: "trailing", BREAKEVEN: "breakeven", TIGHTENED: "tightened", TARGET: "target",
+    TIME: "time", SIGNAL: "signal",
+}  # fmt: skip
 
 
 class Part(Struct, frozen=True):
@@ -155,23 +171,26 @@ class Bookkeeper:
         )  # fmt: skip
 
 
-def keep_books(
-    rules: Rules, candles: CandleSeries, at: IntArray, kind: IntArray, leg: IntArray, price: FloatArray
-) -> Books:
+def keep_books(rules: Rules, said: Said, candles: CandleSeries, fills: FloatArray) -> Books:
     """The books of fills that a compiled path found.
 
-    at, kind, leg, price: as `trade_path` gives them: candle, what it was, its number, price before slippage.
+    fills: as `trade_path` gives them: candle, what it was, its number, price before slippage, cash after it.
     """
     seat, terms, instrument = rules.seat, rules.terms, rules.seat.instrument
     books = Bookkeeper(seat, terms, candles, rules.cash)
-    sizes: dict[int, Decimal] = {}
+    protection, sizes = seat.protection, dict[int, Decimal]()
+    has_levels = said.stop is not None or bool(said.targets)
     last_ns = seat.timeframe_ns - 1
-    for place, what, number, met in zip(at.tolist(), kind.tolist(), leg.tolist(), price.tolist(), strict=True):
+    columns = (column.tolist() for column in (*fills[:, :3].T.astype(np.int64), fills[:, 3]))
+    for place, what, number, met in zip(*columns, strict=True):
         opened_ns = int(books.open_time[place])
         volume = float(books.volume[place])
-        if what == ENTRY:
-            side, sizes = Side.BUY if number > 0 else Side.SELL, {}
-            reference = instrument.price_from_float(float(books.close[place - abs(number)]))
+        if what & ~REVERSAL == ENTRY:
+            side, sizes, decided = Side.BUY if number > 0 else Side.SELL, {}, place - abs(number)
+            if has_levels:
+                protection = with_levels(seat.protection, side, *said.levels(decided), instrument)
+            sized = place - 1 if what & REVERSAL else decided
+            reference = instrument.price_from_float(float(books.close[sized]))
             quantity = entry_quantity(seat.sizing, books.cash, reference, instrument)
             exact, rate = taken_price(met, side, quantity, volume, books.slippage_bps, instrument), terms.fee_taker
             books.book(place, opened_ns, side, exact, quantity, fee_of(exact, quantity, rate), "")
@@ -182,7 +201,7 @@ def keep_books(
         what &= ~IN_RANGE
         if what == TARGET:
             if not sizes:
-                legs = protective_legs(position, seat.protection, 0, instrument)
+                legs = protective_legs(position, protection, 0, instrument)
                 sizes = {each.leg: each.quantity for each in legs}
             quantity, exact, rate = sizes[number], instrument.price_from_float(met), terms.fee_maker
         else:

@@ -9,14 +9,16 @@ from msgspec import Struct
 
 from promethean.domain.candles import FloatArray
 from promethean.domain.instruments import Instrument, MarketType
-from promethean.domain.orders import OrderType
-from promethean.engine.desk import Seat
+from promethean.domain.orders import OrderType, Trail
+from promethean.engine.desk import OnOpposite, Seat
 from promethean.exchanges.paper.venue import PaperTerms
 
-ENTRY, STOP, TARGET, SIGNAL = 0, 1, 2, 3
+ENTRY, STOP, TRAILING, BREAKEVEN, TIGHTENED, TARGET, TIME, SIGNAL = range(8)
 """What a fill was: `OrderRole` as a number."""
 IN_RANGE = 8
 """Added to what a fill was when the candle's range reached it, after the open."""
+REVERSAL = 16
+"""Added to an entry that follows the close of the other side: decided then, but sized at the close before its fill."""
 
 
 class Rules(Struct, frozen=True):
@@ -35,8 +37,12 @@ class Rules(Struct, frozen=True):
         return self.seat.instrument
 
     def numbers(self, *, heard: bool) -> FloatArray:
-        """The rules as the compiled loop takes them.  heard: whether something trades in every candle."""
+        """The rules and the grid of the market as the compiled loop takes them, in the order of its names.
+
+        heard: whether something trades in every candle.
+        """
         seat, terms, sizing = self.seat, self.terms, self.seat.sizing
+        trail, hold, instrument = seat.protection.trail, seat.protection.hold, self.instrument
         return np.array(
             [
                 self.cash,
@@ -53,18 +59,21 @@ class Rules(Struct, frozen=True):
                 seat.cooldown_ns,
                 seat.timeframe_ns,
                 heard,
+                0 if trail is None else trail.distance,
+                _trail_begins(trail),
+                trail is not None and trail.activation is None,
+                seat.protection.breakeven,
+                0 if hold is None else hold.length_ns,
+                hold is not None and hold.always,
+                seat.on_opposite is OnOpposite.KEEP_AND_TIGHTEN,
+                seat.on_opposite is OnOpposite.FLIP,
+                instrument.quantity_increment,
+                instrument.quantity_min / instrument.quantity_increment,
+                instrument.notional_min,
+                *as_fraction(instrument.price_increment),
+                *as_fraction(instrument.quantity_increment),
             ],
             np.float64,
-        )
-
-    def market(self) -> FloatArray:
-        """The grid of the instrument as the compiled loop takes it: lot, smallest lots, smallest notional, tick."""
-        instrument = self.instrument
-        units, scale = as_fraction(instrument.price_increment)
-        lots_min = instrument.quantity_min / instrument.quantity_increment
-        lot = as_fraction(instrument.quantity_increment)
-        return np.array(
-            [instrument.quantity_increment, lots_min, instrument.notional_min, units, scale, *lot], np.float64
         )
 
     def targets(self) -> tuple[FloatArray, FloatArray]:
@@ -84,6 +93,13 @@ class Rules(Struct, frozen=True):
         if self.instrument.market_type is MarketType.FUTURES and not self.seat.can_short:
             return "futures without shorts"
         return None
+
+
+def _trail_begins(trail: Trail | None) -> Decimal:
+    """From which gain on a stop trails that waits for no tier, fraction of the entry price."""
+    if trail is None:
+        return Decimal(0)
+    return trail.activation if trail.activation is not None else 2 * trail.distance
 
 
 def as_fraction(step: Decimal) -> tuple[int, int]:

@@ -66,8 +66,11 @@ class SteppedBacktest:
         low, high = candles.low, candles.high
         columns = [candles.open_time_ns, candles.open, high, low, candles.close, candles.volume]
         place, stop = 0, len(candles)
-        # The loss of the day is measured at every close while a position is held, wherever the price goes meanwhile.
+        # The loss of the day, a stop that moves and the time of a position are looked at at every close while one is
+        # held, wherever the price goes meanwhile.
+        protection = self.seat.protection
         is_watched = self.desk.limits.circuit_breaker_daily_loss is not None
+        is_watched |= protection.moves or protection.hold is not None
         while True:
             after = int(np.searchsorted(asked, place))
             following = int(asked[after]) if after < len(asked) else stop

@@ -13,7 +13,7 @@ from promethean.domain.candles import CandleSeries
 from promethean.domain.errors import ConfigError
 from promethean.domain.market import Side
 from promethean.evaluation.backtest import Path, find_path
-from promethean.evaluation.rules import ENTRY, Rules
+from promethean.evaluation.rules import ENTRY, REVERSAL, Rules
 from promethean.exchanges.paper.pricing import taken_price
 from promethean.strategies.arrays import ArrayStrategy
 from promethean.strategies.frame import Frame
@@ -115,9 +115,10 @@ def _outcome(parameters: Mapping[str, str], found: Path, rules: Rules, candles: 
         price = taken_price(close, side, quantity, volume or None, float(rules.terms.slippage_bps), rules.instrument)
         worth = float(price * quantity)
         cash += (worth if found.held > 0 else 2.0 * found.cost - worth) - worth * float(rules.terms.fee_taker)
-    entries = np.flatnonzero(found.kind == ENTRY)
+    kind = found.fills[:, 1]
+    entries = np.flatnonzero((kind == ENTRY) | (kind == ENTRY + REVERSAL))
     # Cash is flat money before each entry and after the last exit: its differences are the trades' profits.
-    before = np.concatenate(([start], found.cash_after))[entries]
+    before = np.concatenate(([start], found.fills[:, 4]))[entries]
     profits = np.diff(np.append(before, cash))
     wins = int(np.count_nonzero(profits > NOISE * before))
     return Outcome(parameters, len(entries), wins, cash, 100.0 * (cash / start - 1.0))

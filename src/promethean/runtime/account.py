@@ -442,11 +442,7 @@ def _costs(account: Account) -> dict[InstrumentId, Decimal]:
 
 
 def _brackets(account: Account) -> list[Bracket]:
-    return [
-        Bracket(holding.position, holding.protection, holding.tiers_done)
-        for holding in account.holdings.values()
-        if holding.protection is not None
-    ]
+    return [bracket for holding in account.holdings.values() if (bracket := holding.bracket) is not None]
 
 
 def _is_news(report: VenueReport, account: Account) -> bool:

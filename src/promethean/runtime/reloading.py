@@ -9,6 +9,8 @@ from dataclasses import replace
 from decimal import Decimal
 from pathlib import Path
 
+from msgspec import structs
+
 from promethean.domain.errors import ConfigError, PrometheanError
 from promethean.domain.ids import StrategyId
 from promethean.domain.orders import Protection
@@ -119,11 +121,11 @@ def only_exits_tighten(running: StrategyFile, changed: StrategyFile) -> bool:
     others = replace(
         changed,
         name=running.name,
-        protection=running.protection,
+        exits=structs.replace(changed.exits, protection=running.exits.protection),
         content=running.content,
         config_hash=running.config_hash,
     )
-    return others == running and _tighter(running.protection, changed.protection)
+    return others == running and _tighter(running.exits.protection, changed.exits.protection)
 
 
 def _tighter(running: Protection, changed: Protection) -> bool:

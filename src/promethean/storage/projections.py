@@ -491,11 +491,15 @@ class Projector:
 
 
 def _tiers(holding: Holding) -> list[dict[str, Any]]:
-    """The take-profit tiers of a position: what each gains and closes, as fractions, and whether it has."""
+    """The take-profit tiers of a position: what each gains, or where it rests, its share, and whether it has closed."""
     if holding.protection is None:
         return []
     return [
-        {"target": plain(tier.target), "share": plain(tier.share), "done": number <= holding.tiers_done}
+        {
+            **({"target": plain(tier.target)} if tier.price is None else {"price": plain(tier.price)}),
+            "share": plain(tier.share),
+            "done": number <= holding.tiers_done,
+        }
         for number, tier in enumerate(holding.protection.tiers, 1)
     ]
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
+from itertools import takewhile
 from typing import Protocol, TypeAlias, runtime_checkable
 
 import numpy as np
@@ -49,6 +50,12 @@ class Said(Struct, frozen=True):
     unknown: int = 0
     stop: FloatArray | None = None
     targets: tuple[FloatArray, ...] = ()
+
+    def levels(self, at: int) -> tuple[float | None, tuple[float, ...]]:
+        """Stop and targets that an entry said at this candle brings along."""
+        targets = takewhile(lambda price: not math.isnan(price), (float(prices[at]) for prices in self.targets))
+        stop = math.nan if self.stop is None else float(self.stop[at])
+        return None if math.isnan(stop) else stop, tuple(targets)
 
 
 @runtime_checkable
@@ -93,8 +100,7 @@ class Speaking:
             closes = {CLOSES_LONG: Side.BUY, CLOSES_SHORT: Side.SELL}.get(leave)
             signals.append(Signal(SignalType.CLOSE, *common, closes=closes))
         if side:
-            stop = _known(said.stop, at)
-            targets = tuple(price for array in said.targets if (price := _known(array, at)) is not None)
+            stop, targets = said.levels(at)
             kind = SignalType.BUY if side > 0 else SignalType.SELL
             signals.append(Signal(kind, *common, stop=stop, targets=targets))
         return tuple(signals)
@@ -105,11 +111,6 @@ class Speaking:
             and event.candle.instrument == self.instrument
             and event.candle.timeframe == self.timeframe
         )
-
-
-def _known(prices: FloatArray | None, at: int) -> float | None:
-    price = float(prices[at]) if prices is not None else math.nan
-    return None if math.isnan(price) else price
 
 
 class Prepared(Speaking):

@@ -16,16 +16,21 @@ from promethean.domain.ids import InstrumentId, StrategyId
 from promethean.domain.instants import DAY_NS
 from promethean.domain.market import Side
 from promethean.indicators.catalogue import INDICATORS
+from promethean.indicators.trend.regime import REGIMES, regime_window
 from promethean.strategies.arrays import FlagArray, Said
 from promethean.strategies.conditions.evaluate import Met, met
 from promethean.strategies.conditions.parser import combine
 from promethean.strategies.conditions.scope import Scope
-from promethean.strategies.conditions.tree import Comparison, Condition, Cross, format, reads
+from promethean.strategies.conditions.tree import Comparison, Condition, Cross, Some, format, reads
 from promethean.strategies.frame import Frame
+from promethean.strategies.setups import Setup
 
 HOUR_NS = DAY_NS // 24
 COLUMNS = {"PRICE": "close", "OPEN": "open", "HIGH": "high", "LOW": "low", "VOLUME": "volume"}
-SERIES = (*COLUMNS, "HOUR")
+REGIME = "REGIME"
+SERIES = (*COLUMNS, "HOUR", REGIME)
+_OF_REGIMES = "regime"  # the indicator whose values are names
+_CODES = {name: float(code) for code, name in enumerate(REGIMES)}
 
 
 class Use(Struct, frozen=True):
@@ -76,10 +81,18 @@ class ConditionStrategy:
         parameters: Mapping[str, Decimal | bool],
     ) -> None:
         self.id, self.instrument, self.timeframe = id, instrument, timeframe
-        self.parameters = {name: float(value) for name, value in parameters.items()}
+        self._set(parameters)
         self._uses = rules.uses
         self._sources = self._find_sources(rules.uses)
-        scope = Scope(frozenset((*SERIES, *self._sources)), frozenset(self.parameters))
+        self._labels = frozenset([REGIME, *self._sources]).difference(
+            name for name, (use, _, _) in self._sources.items() if use.name != _OF_REGIMES
+        )
+        scope = Scope(
+            frozenset((*SERIES, *self._sources)),
+            frozenset(self.parameters),
+            labels=self._labels,
+            words=frozenset(REGIMES),
+        )
         self._entries = [
             (entry.side, _within(f"entry ({entry.side})", entry.mode, entry.conditions, scope))
             for entry in rules.entries
@@ -98,9 +111,13 @@ class ConditionStrategy:
     def at(self, parameters: Mapping[str, Decimal | bool]) -> ConditionStrategy:
         """The same conditions with other values of their parameters: what a sweep makes by the hundred."""
         other = copy(self)
-        other.parameters = {name: float(value) for name, value in parameters.items()}
+        other._set(parameters)
         other.window = other._find_window(self._lookback)
         return other
+
+    def _set(self, parameters: Mapping[str, Decimal | bool]) -> None:
+        self.parameters = {name: float(value) for name, value in parameters.items()}
+        self._known = _CODES | self.parameters  # what a condition reads that does not change from candle to candle
 
     def say(self, frame: Frame) -> Said:
         """What it says at every candle of the frame."""
@@ -123,6 +140,14 @@ class ConditionStrategy:
         readings = {name: self._values(name, frame) for name in self._read}
         return Said(side, leave, np.broadcast_to(np.float64(1.0), length), readings, unknown)
 
+    def setups(self, frame: Frame) -> list[Setup]:
+        """Its entries by condition: the parts of an OR are set-ups of their own."""
+        return [
+            Setup(Setup.title(side, format(one)), side, self._met(one, frame).met)
+            for side, condition in self._entries
+            for one in (condition.conditions if isinstance(condition, Some) else (condition,))
+        ]
+
     def reason(self, said: Said, at: int) -> str:
         """The condition that holds, with the values it read."""
         if said.leave[at] and self._exit is not None:
@@ -130,13 +155,20 @@ class ConditionStrategy:
         else:
             side = Side.BUY if said.side[at] > 0 else Side.SELL
             condition = next(condition for which, condition in self._entries if which is side)
-        values = [f"{name} {said.readings[name][at]:.6g}" for name, _ in sorted(reads(condition).series)]
-        values += [f"{name} {self.parameters[name]:.6g}" for name in sorted(reads(condition).parameters)]
+        values = [self._shown(name, float(said.readings[name][at])) for name, _ in sorted(reads(condition).series)]
+        read = sorted(reads(condition).parameters.difference(_CODES))
+        values += [f"{name} {self.parameters[name]:.6g}" for name in read]
         return f"{format(condition)}: {', '.join(dict.fromkeys(values))}"
+
+    def _shown(self, name: str, value: float) -> str:
+        """A series with its value, for people."""
+        if name in self._labels and not np.isnan(value):
+            return f"{name} {REGIMES[int(value)]}"
+        return f"{name} {value:.6g}"
 
     def _met(self, condition: Condition, frame: Frame) -> Met:
         """Where a condition is met; kept, because a sweep asks the same again with other parameters elsewhere."""
-        read = tuple(self.parameters[name] for name in sorted(reads(condition).parameters))
+        read = tuple(self._known[name] for name in sorted(reads(condition).parameters))
         variant = self._variant()
         key = ("met", format(condition), read, variant)
         if key not in frame.memo:
@@ -144,7 +176,7 @@ class ConditionStrategy:
             is_single = isinstance(condition, Comparison | Cross)
             parts = None if is_single else frame.memo.setdefault(("conditions", variant), {})
             frame.memo[key] = met(
-                condition, lambda name: self._values(name, frame), self.parameters, parts, length=len(frame)
+                condition, lambda name: self._values(name, frame), self._known, parts, length=len(frame)
             )
         found: Met = frame.memo[key]
         return found
@@ -159,6 +191,8 @@ class ConditionStrategy:
             return values
         if name == "HOUR":
             return (frame.candles.open_time_ns % DAY_NS // HOUR_NS).astype(np.float64)
+        if name == REGIME and name not in self._sources:
+            return frame.indicator(_OF_REGIMES, {}, self.timeframe)[0]
         use, timeframe, place = self._sources[name]
         try:
             return frame.indicator(use.name, self._numbers(use), timeframe)[place]
@@ -201,6 +235,10 @@ class ConditionStrategy:
                 for head in heads:
                     names = [(head, 0)] + [(f"{head}.{field}", place) for place, field in enumerate(entry.outputs)]
                     for name, place in names:
+                        if name in SERIES and (name != REGIME or use.name != _OF_REGIMES):
+                            raise ConfigError(
+                                f"{name} is a name of its own in conditions; call the indicator otherwise"
+                            )
                         if name in sources:
                             raise ConfigError(f"two indicators are called {name}; give one another name with `as`")
                         sources[name] = use, timeframe, place
@@ -209,6 +247,8 @@ class ConditionStrategy:
     def _find_window(self, lookback: int) -> int:
         """Primary candles that decide the last answer."""
         longest = 1
+        if REGIME in self._read and REGIME not in self._sources:
+            longest = regime_window() + 1
         for use in self._uses:
             entry = INDICATORS.get(use.name)
             if entry.window is None:

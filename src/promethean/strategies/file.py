@@ -20,10 +20,15 @@ from promethean.domain.money import plain
 from promethean.domain.orders import OrderType, Protection, Tier
 from promethean.domain.sizing import Sizing
 from promethean.domain.yaml_text import load_yaml
-from promethean.strategies.catalogue import STRATEGIES
+from promethean.strategies.arrays import ArrayStrategy
+from promethean.strategies.by_candle import ByCandle
+from promethean.strategies.candle_strategy import CandleStrategy
+from promethean.strategies.catalogue import STRATEGIES, Strategy
 from promethean.strategies.conditional import Conditions, ConditionStrategy
 from promethean.strategies.conditional_file import read_conditions
+from promethean.strategies.exits_section import Exits, read_exits
 from promethean.strategies.frame import Frame
+from promethean.strategies.schedule import Schedule, Scheduled, read_schedule
 from promethean.strategies.sections import Section
 
 T = TypeVar("T")
@@ -32,11 +37,11 @@ _FILTER_KEYS = ("price_increment", "quantity_increment", "notional_min")
 _LIMIT_KEYS = ("max_daily_trades", "max_daily_loss_pct", "cooldown_bars")
 _RISK_EXITS = ("stop_loss_pct", "take_profit_pct")
 _SIZE_KEYS = ("position_size_pct", "position_size_quote", "max_position_size")
-_LATER_EXITS = ("trailing_stop_pct", "max_hold_time_minutes", "ml_reversal", "breakeven")
-_LEVELS_EXAMPLE = "[{target_pct: 2, close_pct: 33}, ...]"
-_CLASS_SECTIONS = ("strategy", "market", "parameters", "technical", "exits", "risk_management", "execution")
-_CONDITION_SECTIONS = ("strategy", "market", "parameters", "indicators", "entry", "exit", "risk", "exits", "execution")
-_LATER_SECTIONS = ("ml", "orderbook", "schedule")
+_CLASS_SECTIONS = ("strategy", "market", "parameters", "technical", "exits", "risk_management", "execution", "schedule")
+_CONDITION_SECTIONS = (
+    "strategy", "market", "parameters", "indicators", "entry", "exit", "risk", "exits", "execution", "schedule",
+)  # fmt: skip
+_LATER_SECTIONS = ("ml", "orderbook")
 _UNLIMITED = "unlimited"
 
 
@@ -66,7 +71,7 @@ class StrategyFile:
     aggregation, threshold, order_type, slippage_tolerance: None where the file leaves it to the settings.
     class_name: of a class-based file; conditions: of a condition-driven one.  Exactly one of them is there.
     limits: what the file tightens, by limit code.  parameters: of the class or the conditions, sizes taken out.
-    simulation: what the file says about the simulated venue.
+    simulation: what the file says about the simulated venue.  schedule: when it may enter; None: at any time.
     content: the file as JSON values, numbers with a point as text.
     config_hash: SHA-256 of the file's content, independent of layout and comments.
     """
@@ -84,7 +89,7 @@ class StrategyFile:
     timeframe: str
     parameters: Mapping[str, Decimal | bool]
     sizing: Sizing
-    protection: Protection
+    exits: Exits
     order_type: OrderType | None
     slippage_tolerance: Decimal | None
     cooldown_bars: int
@@ -92,6 +97,7 @@ class StrategyFile:
     simulation: Simulation
     content: Mapping[str, Any]
     config_hash: str
+    schedule: Schedule | None = None
 
 
 def parse_strategy(text: str, name: str, overrides: Mapping[str, str] = MappingProxyType({})) -> StrategyFile:
@@ -153,7 +159,7 @@ def _read_class_based(sections: Section, content: Mapping[str, Any], config_hash
     order_type, slippage, simulation = _execution(sections.section("execution", optional=True), market)
     limits, cooldown = _limits(sections.section("risk_management", optional=True))
     _technical(sections.section("technical", optional=True))
-    sections.within(  # the class knows its parameters: a mistake in them is found now, with the file's name
+    made = sections.within(  # the class knows its parameters: a mistake in them is found now, with the file's name
         "",
         lambda: STRATEGIES.get(class_name)(
             id=StrategyId(identity),
@@ -163,6 +169,7 @@ def _read_class_based(sections: Section, content: Mapping[str, Any], config_hash
             can_short=market_type is MarketType.FUTURES,
         ),
     )
+    schedule = _schedule(sections, made)
     return StrategyFile(
         id=identity,
         name=head.text("name", default=identity),
@@ -177,7 +184,7 @@ def _read_class_based(sections: Section, content: Mapping[str, Any], config_hash
         timeframe=timeframe,
         parameters=values,
         sizing=_sizing(parameters),
-        protection=_protection(sections.section("exits")),
+        exits=read_exits(sections.section("exits")),
         order_type=order_type,
         slippage_tolerance=slippage,
         cooldown_bars=cooldown,
@@ -185,6 +192,7 @@ def _read_class_based(sections: Section, content: Mapping[str, Any], config_hash
         simulation=simulation,
         content=content,
         config_hash=config_hash,
+        schedule=schedule,
     )
 
 
@@ -200,7 +208,7 @@ def _read_conditional(sections: Section, content: Mapping[str, Any], config_hash
     order_type, slippage, simulation = _execution(sections.section("execution", optional=True), market)
     limits, cooldown = _limits(risk, (*_SIZE_KEYS, *_RISK_EXITS))
     conditions = read_conditions(sections, timeframe, market_type)
-    sections.within(  # a mistake in a condition is found now, with the file's name
+    made = sections.within(  # a mistake in a condition is found now, with the file's name
         "",
         lambda: ConditionStrategy(
             conditions,
@@ -208,8 +216,10 @@ def _read_conditional(sections: Section, content: Mapping[str, Any], config_hash
             instrument=instrument_id(exchange, base, quote, market_type),
             timeframe=timeframe,
             parameters=values,
-        ).say(Frame(CandleSeries(1), timeframe)),  # indicators refuse their parameters even over no candles at all
+        ),
     )
+    # Indicators refuse their parameters even over no candles at all.
+    sections.within("", lambda: made.say(Frame(CandleSeries(1), timeframe)))
     return StrategyFile(
         id=identity,
         name=head.text("name", default=identity),
@@ -224,7 +234,7 @@ def _read_conditional(sections: Section, content: Mapping[str, Any], config_hash
         timeframe=timeframe,
         parameters=values,
         sizing=_sizing(risk),
-        protection=_exits(sections, risk),
+        exits=_exits(sections, risk),
         order_type=order_type,
         slippage_tolerance=slippage,
         cooldown_bars=cooldown,
@@ -232,21 +242,34 @@ def _read_conditional(sections: Section, content: Mapping[str, Any], config_hash
         simulation=simulation,
         content=content,
         config_hash=config_hash,
+        schedule=_schedule(sections, made),
     )
 
 
-def _exits(sections: Section, risk: Section) -> Protection:
+def _schedule(sections: Section, made: Strategy | ArrayStrategy | CandleStrategy) -> Schedule | None:
+    """When the strategy may enter, found to fit it."""
+    schedule = read_schedule(sections)
+    if schedule is None:
+        return None
+    strategy = ByCandle(lambda: made) if isinstance(made, CandleStrategy) else made
+    if not isinstance(strategy, ArrayStrategy):
+        raise sections.error("schedule", "is not available for a strategy that is asked at every event; remove it")
+    sections.within("schedule", lambda: Scheduled(strategy, schedule))
+    return schedule
+
+
+def _exits(sections: Section, risk: Section) -> Exits:
     """Stop and target from `risk`, or all exits from `exits`."""
     if "exits" in sections.values:
         for key in _RISK_EXITS:
             if key in risk.values:
                 raise risk.error(key, "stands beside the section exits; keep one of the two")
-        return _protection(sections.section("exits"))
+        return read_exits(sections.section("exits"))
     stop = risk.number("stop_loss_pct", Decimal("0.01"), Decimal("99.99"))
     if stop is None:
         raise risk.error("stop_loss_pct", "is missing; every entry needs a stop, for example stop_loss_pct: 1.0")
     target = risk.number("take_profit_pct", Decimal("0.01"), Decimal(1000))
-    return Protection(stop / HUNDRED, () if target is None else (Tier(target / HUNDRED, Decimal(1)),))
+    return Exits(Protection(stop / HUNDRED, () if target is None else (Tier(target / HUNDRED, Decimal(1)),)))
 
 
 def _plain_text(value: Any) -> str:
@@ -317,38 +340,6 @@ def _technical(technical: Section) -> None:
     technical.number("weight", Decimal("0.01"), Decimal(1000))
     if technical.values.get("enabled", True) is not True:
         raise technical.error("enabled", "is false, and the strategy has no other source; set it to true")
-
-
-def _protection(exits: Section) -> Protection:
-    for key in _LATER_EXITS:
-        if key in exits.values:
-            raise exits.error(key, "names an exit that is not available yet; remove it")
-    exits.only(("stop_loss_pct", "take_profit_levels", "on_opposite", *_LATER_EXITS))
-    opposite = exits.values.get("on_opposite", "close")
-    if opposite != "close":
-        raise exits.error("on_opposite", f"is {opposite!r}; only 'close' is available yet")
-    stop = exits.number("stop_loss_pct", Decimal("0.01"), Decimal("99.99"))
-    if stop is None:
-        raise exits.error("stop_loss_pct", "is missing; every entry needs a stop, for example stop_loss_pct: 1.0")
-    levels = exits.values.get("take_profit_levels")
-    if levels is not None and not isinstance(levels, list):
-        raise exits.error("take_profit_levels", f"is {levels!r}, not a list; write {_LEVELS_EXAMPLE}")
-    tiers: list[Tier] = []
-    for number, level in enumerate(levels or ()):
-        tier = Section(exits.file, f"{exits.path}.take_profit_levels[{number}]", level)
-        tier.only(("target_pct", "close_pct"))
-        target = tier.number("target_pct", Decimal("0.01"), Decimal(1000), required=True)
-        share = tier.number("close_pct", Decimal("0.01"), HUNDRED, required=True)
-        assert target is not None and share is not None, "required numbers are there"
-        if tiers and target / HUNDRED <= tiers[-1].target:
-            raise tier.error("target_pct", f"is {target}, not above the level before it")
-        tiers.append(Tier(target / HUNDRED, share / HUNDRED))
-    total = sum((tier.share for tier in tiers), Decimal(0))
-    if total > 1:
-        raise exits.error(
-            "take_profit_levels", f"close {plain(total * HUNDRED)} % together; at most 100 % can be closed"
-        )
-    return Protection(stop / HUNDRED, tuple(tiers))
 
 
 def _execution(execution: Section, market: Section) -> tuple[OrderType | None, Decimal | None, Simulation]:

@@ -63,14 +63,21 @@ class Frame:
         candles = self.larger(timeframe)
         found = entry.function(*(getattr(candles, column) for column in entry.inputs), **parameters)
         outputs = tuple(found) if isinstance(found, tuple) else (found,)
-        if timeframe == self.timeframe:
-            return outputs
-        place = self._last_closed(timeframe)
-        known = place >= 0
-        return tuple(np.where(known, np.append(values, np.nan)[place], np.nan) for values in outputs)
+        return tuple(self.spread(values, timeframe) for values in outputs)
 
-    def _last_closed(self, timeframe: str) -> IntArray:
-        """At every candle the place of the last closed candle of a larger timeframe; -1 before the first."""
+    def spread(self, values: FloatArray, timeframe: str) -> FloatArray:
+        """Values of a larger timeframe's candles, at every candle that of the last one closed by then.
+
+        values:  float64, one for each candle of `larger(timeframe)`.
+        Returns: float64, shape (n,); NaN before the first one has closed.
+        """
+        if timeframe == self.timeframe:
+            return values
+        place = self.last_closed(timeframe)
+        return np.where(place >= 0, np.append(values, np.nan)[place], np.nan)
+
+    def last_closed(self, timeframe: str) -> IntArray:
+        """int64, shape (n,): at every candle the place of a larger timeframe's last closed one; -1 before the first."""
         ends = self.larger(timeframe).open_time_ns + timeframe_ns(timeframe)
         places: IntArray = self._kept(
             ("last closed", timeframe), lambda: np.searchsorted(ends, self.close_time_ns, side="right") - 1

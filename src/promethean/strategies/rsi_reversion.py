@@ -8,12 +8,13 @@ from decimal import Decimal
 import numpy as np
 
 from promethean.domain.candles import FloatArray
-from promethean.domain.errors import ConfigError, unknown_name
+from promethean.domain.errors import ConfigError
 from promethean.domain.ids import InstrumentId, StrategyId
 from promethean.indicators.momentum.rsi import rsi_window
 from promethean.strategies.arrays import Said
 from promethean.strategies.catalogue import strategy
 from promethean.strategies.frame import Frame
+from promethean.strategies.parameters import Parameters, is_number
 
 PERIOD_MAX = 78  # its window still fits into the candles that a view keeps, so backtest and live read the same ones
 _BEFORE = "the candle before"
@@ -36,29 +37,22 @@ class RsiReversion:
         parameters: Mapping[str, Decimal | bool],
         can_short: bool,
     ) -> None:
-        known: dict[str, Decimal | bool] = {
-            "rsi_period": Decimal(14),
-            "oversold": Decimal(30),
-            "overbought": Decimal(70),
-            "confirm": False,
-        }
-        for name in parameters:
-            if name not in known:
-                raise ConfigError(unknown_name("parameter of rsi_reversion", name, known))
-        values = {**known, **parameters}
+        values = Parameters(
+            "rsi_reversion",
+            parameters,
+            {"rsi_period": Decimal(14), "oversold": Decimal(30), "overbought": Decimal(70), "confirm": False},
+        )
         self.id = id
         self.instrument = instrument
         self.timeframe = timeframe
-        self.period = _whole("rsi_period", values["rsi_period"], 2, PERIOD_MAX)
+        self.period = values.whole("rsi_period", 2, PERIOD_MAX)
         self.oversold = _level("oversold", values["oversold"])
         self.overbought = _level("overbought", values["overbought"])
         if self.oversold >= self.overbought:
             raise ConfigError(
                 f"parameters.oversold is {self.oversold:g}, not below parameters.overbought ({self.overbought:g})"
             )
-        if not isinstance(values["confirm"], bool):
-            raise ConfigError(f"parameters.confirm is {values['confirm']}; write true or false")
-        self.confirm = values["confirm"]
+        self.confirm = values.switch("confirm")
         self.name = f"RSI({self.period})"
         self.window = rsi_window(self.period) + 1
         self._overbought_type = -1 if can_short else 0
@@ -93,17 +87,7 @@ class RsiReversion:
         return f"{self.name} is {now:.2f}, {where}"
 
 
-def _is_number(value: object) -> bool:
-    return isinstance(value, int | Decimal) and not isinstance(value, bool) and Decimal(value).is_finite()
-
-
-def _whole(name: str, value: Decimal | bool, smallest: int, largest: int) -> int:
-    if not _is_number(value) or value != int(value) or not smallest <= value <= largest:
-        raise ConfigError(f"parameters.{name} is {value}; write a whole number from {smallest} to {largest}")
-    return int(value)
-
-
 def _level(name: str, value: Decimal | bool) -> float:
-    if not _is_number(value) or not 0 < value < 100:
+    if not is_number(value) or not 0 < value < 100:
         raise ConfigError(f"parameters.{name} is {value}; an RSI level lies between 0 and 100")
     return float(value)

@@ -99,7 +99,7 @@ def same(one: Outputs, other: Outputs) -> bool:
 def still(length: int, price: float = 0.1) -> Columns:
     """Candles of a price that never moves."""
     return {"open_time_ns": 60 * MINUTE_NS * np.arange(length)} | {
-        name: np.full(length, price) for name in ("open", "high", "low", "close")
+        name: np.full(length, price) for name in ("open", "high", "low", "close", "volume")
     }
 
 
@@ -127,6 +127,7 @@ def market(seed: int, length: int, restless: bool = False) -> Columns:
         steps[random.integers(0, length, 5)] *= random.integers(1, 2000, 5)
     columns = dict(zip(("open", "high", "low", "close"), prices.copy(), strict=True))
     columns["open_time_ns"] = MINUTE_NS * (random.integers(0, 2880) + np.cumsum(steps))
+    columns["volume"] = np.exp(random.normal(0, 0.7, length)) * (random.random(length) < random.choice([0.9, 1.0]))
     for values in columns.values():
         values.flags.writeable = False  # as those of a CandleSeries
     return columns
@@ -138,7 +139,7 @@ def recorded(shared: Path) -> Iterator[tuple[str, Columns]]:
     assert len(files) >= 29
     for path in files:
         table = pq.read_table(path)
-        columns = {name: table[name].to_numpy() for name in ("open", "high", "low", "close")}
+        columns = {name: table[name].to_numpy() for name in ("open", "high", "low", "close", "volume")}
         columns["open_time_ns"] = table["timestamp"].to_numpy() * 1_000_000
         yield path.name, columns
 

@@ -16,6 +16,7 @@ from tests.indicators.trend.promises import DAY_NS, Case, Columns, Outputs, case
 
 from promethean.domain.candles import FloatArray
 from promethean.indicators.catalogue import INDICATORS
+from promethean.indicators.trend.regime import REGIMES
 
 
 def of_price(_: Outputs, columns: Columns) -> float:
@@ -62,6 +63,21 @@ def adx(period: int) -> Case:
         unknown=dict.fromkeys(names, motionless),
         period=period,
     )
+
+
+def without_a_day(columns: Columns) -> NDArray[np.bool_]:
+    opens = columns["open_time_ns"]
+    unknown: NDArray[np.bool_] = opens - opens[:1] < DAY_NS
+    return unknown
+
+
+def regime(period: int, breadth: int, lookback: int) -> Case:
+    return case(
+        "regime",
+        warm_up={"regime": max(period + lookback - 1, 2 * period, breadth, 20)},
+        unknown={"regime": without_a_day},
+        period=period, breadth=breadth, lookback=lookback,
+    )  # fmt: skip
 
 
 def ema_ribbon(fast: int, medium: int, slow: int, base: int) -> Case:
@@ -139,6 +155,9 @@ CASES = [
     fibonacci(100),
     fibonacci(11),
     fibonacci(37),
+    regime(14, 50, 500),
+    regime(1, 2, 2),
+    regime(3, 100, 30),
 ]
 CONTINUED = [
     case("supertrend", warm_up={"line": period, "direction": period}, period=period, multiple=multiple)
@@ -225,6 +244,8 @@ def assert_sane(each: Case, outputs: Outputs, columns: Columns) -> None:
             assert set(outputs["alignment"][~np.isnan(outputs["alignment"])]) <= {-1.0, 0.0, 1.0}
         case "macd":
             between(outputs["macd"] - outputs["signal_line"] - outputs["histogram"], 0.0, 0.0)
+        case "regime":
+            assert set(outputs["regime"][~np.isnan(outputs["regime"])]) <= set(range(len(REGIMES)))
         case "adx":
             for values in outputs.values():
                 between(values, 0.0, 100.0)

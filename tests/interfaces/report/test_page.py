@@ -12,7 +12,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from promethean.app import backtesting
+from promethean.app import backtest_answers, backtesting
 from promethean.config.layers import load_settings
 from promethean.interfaces.report import page, pictures
 
@@ -43,7 +43,7 @@ def report(candles: Path, tmp_path: Path, **overrides: str) -> str:
     settings = load_settings({}, {}, tmp_path)
     options = backtesting.BacktestOptions("reference_rsi", str(candles), overrides, cash=Decimal(100_000))
     out = tmp_path / "report.html"
-    backtesting.write_report(backtesting.run_backtest(settings, options), out)
+    backtest_answers.write_report(backtesting.run_backtest(settings, options), out)
     return out.read_text()
 
 
@@ -93,7 +93,7 @@ def test_text_from_a_file_is_shown_as_text(candles: Path, tmp_path: Path) -> Non
     settings = load_settings({}, {}, tmp_path)
     options = backtesting.BacktestOptions(str(strategy), str(candles), cash=Decimal(100_000))
     out = tmp_path / "report.html"
-    backtesting.write_report(backtesting.run_backtest(settings, options), out)
+    backtest_answers.write_report(backtesting.run_backtest(settings, options), out)
     assert "<script>alert" not in out.read_text()
     assert "&lt;script&gt;alert" in out.read_text()
 
@@ -101,6 +101,32 @@ def test_text_from_a_file_is_shown_as_text(candles: Path, tmp_path: Path) -> Non
 def test_a_profit_factor_without_a_loss_is_infinite(candles: Path, tmp_path: Path) -> None:
     settings = load_settings({}, {}, tmp_path)
     options = backtesting.BacktestOptions("reference_rsi", str(candles), cash=Decimal(100_000))
-    found = backtesting.as_object(backtesting.run_backtest(settings, options), with_trades=False)
+    found = backtest_answers.as_object(backtesting.run_backtest(settings, options), with_trades=False)
     cards = page._cards({**found, "profit_factor": "inf"}, "USDT")
     assert {"name": "Profit factor", "value": "inf", "tone": ""} in cards
+
+
+def test_a_report_says_where_the_result_comes_from_and_what_the_data_lack(candles: Path, tmp_path: Path) -> None:
+    text = report(candles, tmp_path)
+    for heading in ("Figures", "By set-up", "By regime at the entry", "By session of the entry", "The data"):
+        assert f"<h2>{heading}" in text
+    assert "<td>long: crosses_below(RSI, low)</td>" in text
+    assert "0 candles in 0 holes" in text
+    assert "<td>high_volatility</td>" in text
+    counted = re.findall(r"<h2>By (?:reason|side|regime at the entry)</h2><table>.*?</table>", text, re.DOTALL)
+    parts = [
+        sum(int(cell.replace(",", "")) for cell in re.findall(r"</td><td>([\d,]+)</td><td>", of)) for of in counted
+    ]
+    assert len(parts) == 3
+    assert len(set(parts)) == 1, "every part is in one group of each kind"
+
+
+def test_less_than_thirty_days_are_marked_beside_the_figures(candles: Path, tmp_path: Path) -> None:
+    settings = load_settings({}, {}, tmp_path)
+    options = backtesting.BacktestOptions("reference_rsi", str(candles), cash=Decimal(100_000))
+    found = backtest_answers.as_object(backtesting.run_backtest(settings, options), with_trades=False)
+    names = {card["name"] for card in page._cards({**found, "reliable": False}, "USDT")}
+    assert {"Sharpe, a year, unreliable", "Sortino, a year, unreliable"} <= names
+    assert "Less than 30 days: Sharpe, Sortino and Calmar are unreliable." in page._remarks(
+        {**found, "reliable": False}
+    )

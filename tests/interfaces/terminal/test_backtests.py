@@ -17,12 +17,20 @@ NORMAL: dict[str, Any] = {
     "wins": 800, "losses": 1688, "start_equity": Decimal(1_000_000), "final_equity": Decimal("954776.86"),
     "return_pct": -4.5223, "max_drawdown_pct": -6.1, "sharpe": -1.914, "sharpe_raw": -0.1002, "sortino": -2.5,
     "sortino_raw": -0.131, "reliable": True, "profit_factor": 0.871, "win_rate_pct": 32.1543, "exposure_pct": 41.25,
-    "buy_and_hold_pct": 12.5, "fees": Decimal("49707.64"),
+    "buy_and_hold_pct": 12.5, "fees": Decimal("49707.64"), "calmar": -0.741, "expected_value": -18.17, "best": 410.5,
+    "worst": -1020.25, "average_hold_minutes": 61.4, "mae_pct": -0.31, "mae_worst_pct": -1.02, "mfe_pct": 0.24,
+    "mfe_best_pct": 2.0, "win_streak": 7, "loss_streak": 21, "turnover": 49.7, "cost_share_pct": 88.4,
+    "drawdown_from": "2024-01-03", "drawdown_to": "2024-12-30", "drawdown_recovered": None,
+    "groups": {
+        "setup": [{"name": "long: RSI < low", "parts": 2500, "won": 800, "pnl": Decimal("-45223.14")}],
+        "regime": [{"name": "trend_up", "parts": 12, "won": 3, "pnl": Decimal("15.5")}],
+    },
 }  # fmt: skip
 NONE: dict[str, Any] = {
     **NORMAL, "trades": 0, "wins": 0, "losses": 0, "final_equity": Decimal(1_000_000), "return_pct": 0.0,
     "max_drawdown_pct": 0.0, "sharpe": None, "sharpe_raw": None, "sortino": None, "sortino_raw": None,
     "profit_factor": None, "win_rate_pct": None, "exposure_pct": 0.0, "fees": Decimal(0), "reliable": False,
+    "calmar": None, "drawdown_from": None,
 }  # fmt: skip
 
 
@@ -58,7 +66,12 @@ def test_a_backtest_shows_its_figures_with_their_units() -> None:
     assert row(page, "Equity").endswith("-4.52 %")
     assert "1,000,000.00" in row(page, "Equity") and "954,776.86 USDT" in row(page, "Equity")
     assert row(page, "Buy and hold") == "+12.50 %"
-    assert row(page, "Drawdown") == "-6.10 %"
+    assert row(page, "Drawdown") == "-6.10 %, 2024-01-03 to 2024-12-30, not made good"
+    assert row(page, "Calmar") == "-0.74"
+    assert row(page, "A trade") == "-18.17 USDT on average, best +410.50, worst -1,020.25; held 61 minutes"
+    assert row(page, "Excursions").startswith("against it -0.31 % on average, -1.02 % at worst; with it 0.24 %")
+    assert row(page, "In a row") == "7 won, 21 lost"
+    assert row(page, "Turnover").endswith("; fees took 88 % of what the gaining trades gained")
     assert row(page, "Sharpe") == "-1.91 a year (-0.100 a day)"
     assert row(page, "Sortino") == "-2.50 a year (-0.131 a day)"
     assert row(page, "Profit factor") == "0.87"
@@ -70,10 +83,30 @@ def test_a_backtest_shows_its_figures_with_their_units() -> None:
     assert "say little" not in page and "unreliable" not in page and "Note" not in page
 
 
+def test_a_backtest_shows_where_its_result_comes_from() -> None:
+    lines = [" ".join(line.split()) for line in text(NORMAL).splitlines()]
+    at = lines.index("By set-up")
+    assert lines[at - 1] == "Parts Won After fees, USDT"
+    assert lines[at + 1 : at + 4] == [
+        "long: RSI < low 2,500 32 % -45,223.14", "By regime at the entry", "trend_up 12 25 % +15.50",
+    ]  # fmt: skip
+    assert "By regime at the entry" not in text(NONE)
+
+
+def test_less_than_thirty_days_are_marked_beside_every_figure_of_a_year() -> None:
+    page = text({**NORMAL, "reliable": False})
+    for name in ("Sharpe", "Sortino", "Calmar"):
+        assert ", unreliable: less than 30 days" in row(page, name)
+
+
+def test_a_drawdown_that_was_made_good_says_when() -> None:
+    assert row(text({**NORMAL, "drawdown_recovered": "2025-02-01"}), "Drawdown").endswith("made good 2025-02-01")
+
+
 def test_without_a_trade_what_cannot_be_known_is_called_unknown() -> None:
     page = text(NONE)
     assert row(page, "Trades") == "none"
-    assert {row(page, name) for name in ("Sharpe", "Sortino", "Profit factor")} == {"unknown"}
+    assert {row(page, name) for name in ("Sharpe", "Sortino", "Profit factor", "Calmar")} == {"unknown"}
     assert "0 trades say little: below 30 chance decides." in page
 
 

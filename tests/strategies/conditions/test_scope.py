@@ -41,3 +41,10 @@ def test_a_position_is_not_offered_where_none_is_held() -> None:
 def test_a_name_that_differs_in_capital_letters_only_is_the_closest() -> None:
     said = "unknown name 'price'; did you mean 'PRICE'? Capital letters count"
     assert closest("name", "price", ["PRICE", "prices"]) == said
+
+
+def test_a_name_that_a_value_may_have_is_a_word_of_the_language() -> None:
+    words = frozenset(["trend_up"])
+    with pytest.raises(ConfigError, match="'trend_up' is a word of the condition language; rename"):
+        Scope(frozenset(), frozenset(["trend_up"]), words=words)
+    assert Scope(frozenset(), words=words).unknown("trendup") == "unknown name 'trendup'; did you mean 'trend_up'?"

@@ -370,8 +370,11 @@ class PaperVenue:
                 yield self._fill(resting, price, maker, candle, candle.close_time_ns - 1)
 
     def _first(self, candle: Candle, price_of: _Reaches) -> tuple[_Resting, float, bool] | None:
-        """The first order that this pass fills, with its price before slippage and whether it made liquidity."""
-        for resting in sorted(self._book.values(), key=lambda resting: resting.arrives_at_ns):
+        """The first order that this pass fills, with its price before slippage and whether it made liquidity.
+
+        Stops go before all others: one that has moved beyond the price and a target below it may meet the same open.
+        """
+        for resting in sorted(self._book.values(), key=_stops_first):
             intent = resting.order.intent
             # The range is booked at the last nanosecond, so what arrives then may be an answer to it.
             if intent.instrument != candle.instrument or resting.arrives_at_ns >= candle.close_time_ns - 1:
@@ -541,6 +544,10 @@ class PaperVenue:
                 )
                 self._log.setdefault(resting.order.id, []).append(report)
                 yield report
+
+
+def _stops_first(resting: _Resting) -> tuple[bool, int]:
+    return resting.order.intent.type is not OrderType.STOP_MARKET, resting.arrives_at_ns
 
 
 def _stop_reached(order: Order, candle: Candle) -> float | None:

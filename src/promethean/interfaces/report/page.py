@@ -12,6 +12,13 @@ from promethean.evaluation import analysis
 from promethean.evaluation.backtest import Backtest
 from promethean.interfaces.report import pictures
 
+GROUPS = {
+    "regime": "By regime at the entry",
+    "session": "By session of the entry, UTC",
+    "reason": "By reason",
+    "side": "By side",
+}
+FEW = 10  # parts below which nothing is concluded (SPEC 12.2)
 MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
 
 
@@ -35,12 +42,7 @@ def backtest_page(
         loader=FileSystemLoader(Path(__file__).parent), autoescape=True, undefined=StrictUndefined, trim_blocks=True
     )
     cash = float(found["start_equity"])
-    parts = result.books.parts
-    groups = [
-        {"name": "By reason", "rows": analysis.by_reason(parts)},
-        {"name": "By session of the entry, UTC", "rows": analysis.by_session(parts)},
-        {"name": "By side", "rows": analysis.by_side(parts)},
-    ]
+    groups = [{"name": name, "rows": found["groups"][key]} for key, name in GROUPS.items()]
     return environment.get_template("backtest.html.j2").render(
         title=f"{found['strategy']} on {found['symbol']}",
         found=found,
@@ -48,7 +50,11 @@ def backtest_page(
         cards=_cards(found, quote),
         months=MONTHS,
         years=analysis.monthly_returns(result.equity, open_time_ns, cash),
+        setups=found["groups"]["setup"],
         groups=groups,
+        few=FEW,
+        figures=_figures(found, quote),
+        faults=_faults(found),
         costs=costs,
         made=made,
         shown=min(len(result.books.trades), pictures.MARKS_MAX),
@@ -98,13 +104,14 @@ def _remarks(found: Mapping[str, Any]) -> list[str]:
             f"An entry was refused {found['refusals']:,} times: cash, filters, the stop's side or a cooldown."
         )
     if not found["reliable"]:
-        remarks.append("Less than 30 days: Sharpe and Sortino are unreliable.")
+        remarks.append("Less than 30 days: Sharpe, Sortino and Calmar are unreliable.")
     return remarks
 
 
 def _cards(found: Mapping[str, Any], quote: str) -> list[dict[str, str]]:
     rate = found["win_rate_pct"]
     factor = found["profit_factor"]
+    doubt = "" if found["reliable"] else ", unreliable"
     return [
         _card("Return", f"{found['return_pct']:+.2f} %", found["return_pct"]),
         _card("Buy and hold", f"{found['buy_and_hold_pct']:+.2f} %"),
@@ -113,8 +120,8 @@ def _cards(found: Mapping[str, Any], quote: str) -> list[dict[str, str]]:
         _card("Trades", f"{found['trades']:,}"),
         _card("Won", "unknown" if rate is None else f"{rate:.1f} %"),
         _card("Profit factor", factor if isinstance(factor, str) else _ratio(factor)),
-        _card("Sharpe, a year", _ratio(found["sharpe"])),
-        _card("Sortino, a year", _ratio(found["sortino"])),
+        _card(f"Sharpe, a year{doubt}", _ratio(found["sharpe"])),
+        _card(f"Sortino, a year{doubt}", _ratio(found["sortino"])),
         _card(f"Fees, {quote}", _amount(Decimal(found["fees"]))),
         _card("In the market", f"{found['exposure_pct']:.1f} %"),
     ]
@@ -122,6 +129,62 @@ def _cards(found: Mapping[str, Any], quote: str) -> list[dict[str, str]]:
 
 def _card(name: str, value: str, judged: float | None = None) -> dict[str, str]:
     return {"name": name, "value": value, "tone": _tone(judged)}
+
+
+def _figures(found: Mapping[str, Any], quote: str) -> list[tuple[str, str]]:
+    """The other figures, name and value; what cannot be known is called unknown."""
+
+    def money(name: str) -> str:
+        value = found[name]
+        return "unknown" if value is None else f"{value:+,.2f} {quote}"
+
+    def share(name: str) -> str:
+        value = found[name]
+        return "unknown" if value is None else f"{value:+.2f} %"
+
+    hold, costs = found["average_hold_minutes"], found["cost_share_pct"]
+    doubt = "" if found["reliable"] else ", unreliable"
+    return [
+        ("Expected of a trade", money("expected_value")),
+        ("Average win, average loss", f"{money('average_win')}, {money('average_loss')}"),
+        ("Best, worst trade", f"{money('best')}, {money('worst')}"),
+        ("Longest run of wins, of losses", f"{found['win_streak']}, {found['loss_streak']}"),
+        ("Average hold", "unknown" if hold is None else _duration(hold)),
+        ("Went against a trade: average, worst (MAE)", f"{share('mae_pct')}, {share('mae_worst_pct')}"),
+        ("Went with a trade: average, best (MFE)", f"{share('mfe_pct')}, {share('mfe_best_pct')}"),
+        ("Largest drawdown", f"{money('max_drawdown')}{_drawdown_days(found)}"),
+        ("Calmar: return a year over the largest drawdown", _ratio(found["calmar"]) + doubt),
+        ("Turnover: entries over the cash at the start", f"{found['turnover']:.1f}"),
+        ("Fees, of what the gaining trades gained before them", "unknown" if costs is None else f"{costs:.1f} %"),
+    ]
+
+
+def _faults(found: Mapping[str, Any]) -> list[tuple[str, str]]:
+    faults = found["data_faults"]
+    rows = [
+        ("Coverage", f"{found['coverage_pct']:.2f} % of the candles between the first and the last"),
+        ("Missing", f"{faults['missing_candles']:,} candles in {faults['holes']:,} holes"),
+        ("Without volume", f"{faults['candles_without_volume']:,} candles"),
+    ]
+    if faults["holes"]:
+        longest = f"{faults['longest_hole_candles']:,} candles, from {faults['longest_hole_from']} UTC"
+        rows.insert(2, ("Longest hole", longest))
+    return rows
+
+
+def _duration(minutes: float) -> str:
+    if minutes < 120:
+        return f"{minutes:.0f} minutes"
+    return f"{minutes / 60:.1f} hours" if minutes < 48 * 60 else f"{minutes / 1440:.1f} days"
+
+
+def _drawdown_days(found: Mapping[str, Any]) -> str:
+    if found["drawdown_from"] is None:
+        return ""
+    back = found["drawdown_recovered"]
+    return f", {found['drawdown_from']} to {found['drawdown_to']}, " + (
+        f"made good {back}" if back else "not made good"
+    )
 
 
 def _ratio(value: float | None) -> str:

@@ -68,6 +68,7 @@ def profits_picture(profits: Values, quote: str) -> str:
     axes.bar(edges[:-1], counts, width=np.diff(edges), align="edge", color=colours, alpha=0.75, linewidth=0)
     axes.set_xlabel(f"{quote} a trade, after fees", color=FAINT, fontsize=8)
     axes.set_ylabel("trades")
+    axes.yaxis.get_major_locator().set_params(integer=True)  # there is no half trade
     return _svg(figure)
 
 

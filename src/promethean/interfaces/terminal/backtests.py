@@ -25,10 +25,12 @@ def page(found: Mapping[str, Any], quote: str) -> RenderableType:
             f"{money(start)} → {money(end)} {quote}  ", signed(end - start, quote), f"  {found['return_pct']:+.2f} %"
         ),
         "Buy and hold": f"{found['buy_and_hold_pct']:+.2f} %",
-        "Drawdown": f"{found['max_drawdown_pct']:.2f} %",
+        "Drawdown": f"{found['max_drawdown_pct']:.2f} %{_drawdown_days(found)}",
         "Sharpe": _ratio(found, "sharpe"),
         "Sortino": _ratio(found, "sortino"),
+        "Calmar": _number(found["calmar"]) + ("" if found["calmar"] is None else _doubt(found)),
         "Profit factor": _number(found["profit_factor"]),
+        **_of_trades(found, quote),
         "Fees": f"{money(Decimal(found['fees']))} {quote}",
         "In the market": f"{found['exposure_pct']:.1f} % of the time",
         "Controls": _controls(found),
@@ -36,6 +38,7 @@ def page(found: Mapping[str, Any], quote: str) -> RenderableType:
         + ("compiled" if found["stepped"] is None else f"step by step ({found['stepped']})"),
     }
     lines: list[RenderableType] = [heading(f"{found['strategy']} on {found['symbol']}"), pairs(rows)]
+    lines += _groups(found, quote)
     lines += [Text(f"Note: {remark}.", style="yellow") for remark in found["remarks"]]
     if found["unknown_conditions"]:
         unknown = (
@@ -49,6 +52,48 @@ def page(found: Mapping[str, Any], quote: str) -> RenderableType:
         lines.append(Text(f"{found['trades']} trades say little: below {SMALL_SAMPLE} chance decides.", style="yellow"))
     lines.append(Text("Past prices promise nothing.", style="dim"))
     return Group(*lines)
+
+
+def _of_trades(found: Mapping[str, Any], quote: str) -> dict[str, RenderableType]:
+    """What a trade came to; nothing without one."""
+    if not found["trades"]:
+        return {}
+    costs = found["cost_share_pct"]
+    return {
+        "A trade": f"{found['expected_value']:+,.2f} {quote} on average, best {found['best']:+,.2f}, worst "
+        f"{found['worst']:+,.2f}; held {found['average_hold_minutes']:,.0f} minutes",
+        "Excursions": f"against it {found['mae_pct']:.2f} % on average, {found['mae_worst_pct']:.2f} % at worst; "
+        f"with it {found['mfe_pct']:.2f} %, {found['mfe_best_pct']:.2f} % at best",
+        "In a row": f"{found['win_streak']} won, {found['loss_streak']} lost",
+        "Turnover": f"{found['turnover']:.1f} times the cash at the start"
+        + ("" if costs is None else f"; fees took {costs:.0f} % of what the gaining trades gained"),
+    }
+
+
+def _drawdown_days(found: Mapping[str, Any]) -> str:
+    if found["drawdown_from"] is None:
+        return ""
+    back = found["drawdown_recovered"]
+    return f", {found['drawdown_from']} to {found['drawdown_to']}, " + (
+        f"made good {back}" if back else "not made good"
+    )
+
+
+def _groups(found: Mapping[str, Any], quote: str) -> list[RenderableType]:
+    """Parts by set-up and by regime; nothing without a trade."""
+    if not found["trades"]:
+        return []
+    table = Table(box=None, padding=(0, 2), header_style="dim")
+    for column in ("", "Parts", "Won", f"After fees, {quote}"):
+        table.add_column(column, justify="right" if column else "left")
+    for key, title in (("setup", "By set-up"), ("regime", "By regime at the entry")):
+        table.add_row(Text(title, style="dim"))
+        for row in found["groups"][key]:
+            won = f"{100 * row['won'] / row['parts']:.0f} %"
+            table.add_row(
+                Text(f"  {row['name']}"), f"{row['parts']:,}", won, Text(money(Decimal(row["pnl"]), signed=True))
+            )
+    return [Text(), table]
 
 
 def replay_page(found: Mapping[str, Any], quote: str, home: str) -> RenderableType:
@@ -107,8 +152,11 @@ def _trades(found: Mapping[str, Any]) -> str:
 def _ratio(found: Mapping[str, Any], name: str) -> str:
     if found[name] is None:
         return "unknown"
-    doubt = "" if found["reliable"] else ", unreliable: less than 30 days"
-    return f"{found[name]:.2f} a year ({found[f'{name}_raw']:.3f} a day{doubt})"
+    return f"{found[name]:.2f} a year ({found[f'{name}_raw']:.3f} a day{_doubt(found)})"
+
+
+def _doubt(found: Mapping[str, Any]) -> str:
+    return "" if found["reliable"] else ", unreliable: less than 30 days"
 
 
 def _number(value: float | str | None) -> str:

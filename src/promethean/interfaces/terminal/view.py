@@ -357,7 +357,7 @@ def _exits(numbers: Numbers, state: State) -> Text:
     text = Text()
     for order in resting:
         intent = order.intent
-        if intent.role is OrderRole.STOP and intent.stop_price is not None:
+        if intent.role.is_stop and intent.stop_price is not None:
             text.append("stop ", style="dim").append(numbers.price(intent.stop_price), style="red").append("   ")
     for order in resting:
         intent = order.intent

@@ -215,6 +215,10 @@ def _terms(fact: OrderPlanned, numbers: Numbers) -> str:
 _PURPOSES = {
     OrderRole.ENTRY: "entry",
     OrderRole.STOP: "stop",
+    OrderRole.TRAILING: "trailing stop",
+    OrderRole.BREAKEVEN: "stop at breakeven",
+    OrderRole.TIGHTENED: "tightened stop",
+    OrderRole.TIME: "exit after its time",
     OrderRole.SIGNAL: "exit on signal",
     OrderRole.MANUAL: "exit by hand",
     OrderRole.BREAKER: "exit, breaker",

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from typing import NamedTuple, cast, get_args
 
 from promethean.domain.errors import ConfigError
+from promethean.strategies.conditions import labels
 from promethean.strategies.conditions.scope import KEYWORDS, NAME, Scope, closest
 from promethean.strategies.conditions.tree import (
     ARGUMENTS,
@@ -253,8 +254,8 @@ class _Parser:
             case token:
                 raise self.error(token, f"{token.text!r} follows without an operator; join with AND, OR or + - * /")
         if not is_condition(part.tree):
-            said = self.said(part)
-            raise self.error(part, f"{said!r} is a number, not a condition; compare it, for example {said} > 0")
+            said = labels.no_condition(self.said(part), part.tree, self.scope, ", not a condition")
+            raise self.error(part, said)
         return part.tree
 
     def expression(self, least: int) -> _Part:
@@ -267,6 +268,7 @@ class _Parser:
             right = self.expression(strength + 1)
             self.levels -= 1
             self.needs_operand(operator, right)
+            self.needs_alike(operator, left, right)
             if operator.text in _RELATIONS and self.token.text in _RELATIONS:
                 raise self.chain(left, operator, right)
             tree = _joined(operator.text, left.tree, right.tree)
@@ -331,7 +333,7 @@ class _Parser:
         name = token.text
         if name in self.scope.series:
             return Series(name)
-        if name in self.scope.parameters:
+        if name in self.scope.parameters or name in self.scope.words:
             return Parameter(name)
         if name in ARGUMENTS:
             raise self.error(token, f"{name} is a function; write {_form(name)}")
@@ -396,7 +398,8 @@ class _Parser:
     def back(self, part: _Part) -> _Part:
         """The suffix [n]."""
         opening = self.take()
-        number = self.needs_number("[n]", part)
+        is_name = labels.is_name(part.tree, self.scope)
+        number = cast(Number, part.tree) if is_name else self.needs_number("[n]", part)
         count = self.take()
         if count.text == "-":
             raise self.error(count, "a negative number of candles would look ahead; write [1] for one candle back")
@@ -470,20 +473,27 @@ class _Parser:
     def needs_operand(self, operator: _Token, part: _Part) -> None:
         if operator.text in ("AND", "OR"):
             self.needs_condition(operator.text, part)
-        else:
+        elif operator.text not in labels.RELATIONS or not labels.is_name(part.tree, self.scope):
             self.needs_number(operator.text, part)
+
+    def needs_alike(self, operator: _Token, left: _Part, right: _Part) -> None:
+        """A name is compared with a name."""
+        names = [part for part in (left, right) if labels.is_name(part.tree, self.scope)]
+        if len(names) == 1:
+            name, number = names[0], right if names[0] is left else left
+            raise self.error(number, labels.unlike(self.said(name), name.tree, self.said(number), self.scope))
 
     def needs_number(self, who: str, part: _Part) -> Number:
         if is_condition(part.tree):
             raise self.error(
                 part, f"{who} takes numbers, and {self.said(part)!r} is a condition; join conditions with AND or OR"
             )
+        if labels.is_name(part.tree, self.scope):
+            raise self.error(part, labels.no_number(who, self.said(part), part.tree, self.scope))
         return part.tree
 
     def needs_condition(self, who: str, part: _Part) -> Condition:
         if not is_condition(part.tree):
-            said = self.said(part)
-            raise self.error(
-                part, f"{who} takes conditions, and {said!r} is a number; compare it, for example {said} > 0"
-            )
+            said = labels.no_condition(self.said(part), part.tree, self.scope, "")
+            raise self.error(part, f"{who} takes conditions, and {said}")
         return part.tree

@@ -20,6 +20,8 @@ class Scope:
 
     series:     full names with one value a candle, a field included: RSI, RSI_1h, MACD_5m.histogram, PRICE, HOUR.
     parameters: names of the file's parameters.
+    labels:     those of the series whose values are names, as REGIME.
+    words:      the names that such values have, as trend_up: words of the language.
     position:   whether the names of POSITION may be read: in the conditions of an exit, not in those of an entry.
 
     Raises ConfigError for a name that cannot be written in a condition, that the language keeps for itself, or that is
@@ -29,19 +31,21 @@ class Scope:
     series: frozenset[str]
     parameters: frozenset[str] = frozenset()
     position: bool = False
+    labels: frozenset[str] = frozenset()
+    words: frozenset[str] = frozenset()
 
     def __post_init__(self) -> None:
         for name in sorted(self.series | self.parameters):
             if re.fullmatch(NAME, name) is None:
                 raise ConfigError(f"{name!r} cannot be written in a condition; use letters, digits and _")
-            if name.upper() in KEYWORDS or name in ARGUMENTS or name in POSITION:
+            if name.upper() in KEYWORDS or name in ARGUMENTS or name in POSITION or name in self.words:
                 raise ConfigError(f"{name!r} is a word of the condition language; rename the parameter or indicator")
             if name in self.series and name in self.parameters:
                 raise ConfigError(f"parameter {name!r} has the name of a series; rename one of them")
 
     def unknown(self, name: str) -> str:
         """One sentence for a name that does not exist here, with the closest that do."""
-        known = {*self.series, *self.parameters, *(POSITION if self.position else ())}
+        known = {*self.series, *self.parameters, *self.words, *(POSITION if self.position else ())}
         return closest("name", name, known)
 
 

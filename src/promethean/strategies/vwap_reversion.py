@@ -1,0 +1,88 @@
+"""Back to the session's volume-weighted average price (SPEC 7.5)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from decimal import Decimal
+
+import numpy as np
+
+from promethean.domain.candles import FloatArray, timeframe_ns
+from promethean.domain.errors import ConfigError
+from promethean.domain.ids import InstrumentId, StrategyId
+from promethean.domain.instants import DAY_NS, NS_PER_S
+from promethean.strategies.arrays import CLOSES_LONG, Said
+from promethean.strategies.catalogue import strategy
+from promethean.strategies.frame import Frame
+from promethean.strategies.parameters import Parameters
+from promethean.strategies.regime import RANGE_WINDOW, is_range
+
+HOUR_NS = 3600 * NS_PER_S
+SLACK = 1e-12  # share of the price: what rounding leaves of a width that is none
+AT_THE_BAND = 0.8  # confidence
+VWAP, UPPER, LOWER, IN_RANGE = "VWAP (candles)", "upper band", "lower band", "range"
+
+
+@strategy("vwap_reversion")
+class VwapReversion:
+    """Buys a close below the lower band that has turned up again, in a market that ranges; the target is the VWAP.
+
+    Mirrored it sells (futures) or closes (spot).  A candle has turned up when it closes above its open and above the
+    close before it.  The VWAP is that of the session from 00:00 UTC, from candles: an approximation, said as such in
+    the name of the reading.  The confidence is 0.8 at the band and grows with the distance from the VWAP.
+
+    Parameters: deviations (2): distance of the bands; warmup_minutes (30): how long a session's bands, which begin
+    with no width at all, are not looked at.
+    """
+
+    def __init__(
+        self,
+        *,
+        id: StrategyId,
+        instrument: InstrumentId,
+        timeframe: str,
+        parameters: Mapping[str, Decimal | bool],
+        can_short: bool,
+    ) -> None:
+        values = Parameters("vwap_reversion", parameters, {"deviations": Decimal(2), "warmup_minutes": Decimal(30)})
+        if timeframe_ns(timeframe) > HOUR_NS:
+            raise ConfigError(
+                f"vwap_reversion reads the VWAP of a day, too few candles of {timeframe}; "
+                "its primary timeframe is 1h or less"
+            )
+        self.id = id
+        self.instrument = instrument
+        self.timeframe = timeframe
+        self.deviations = values.number("deviations", "0.5", "10")
+        self.warmup_ns = values.whole("warmup_minutes", 0, 720) * 60 * NS_PER_S
+        self.window = max(DAY_NS // timeframe_ns(timeframe) + 1, RANGE_WINDOW)
+        self._can_short = can_short
+
+    def say(self, frame: Frame) -> Said:
+        """BUY below the lower band, SELL or CLOSE above the upper one, where the candle turns and the market ranges."""
+        vwap, upper, lower = frame.indicator("vwap", {"deviations": self.deviations}, self.timeframe)[:3]
+        close, opened = frame.candles.close, frame.candles.open
+        before = np.concatenate(([np.nan], close[:-1]))
+        ranges = is_range(frame, self.timeframe)
+        width = np.where(upper - vwap > SLACK * vwap, upper - vwap, np.nan)  # none after the first candle of a session
+        since_ns = frame.close_time_ns - frame.candles.open_time_ns // DAY_NS * DAY_NS
+        ready = ranges & ~np.isnan(width) & (since_ns > self.warmup_ns)
+        buys = ready & (close < lower) & (close > opened) & (close > before)
+        sells = ready & (close > upper) & (close < opened) & (close < before)
+        side = buys.astype(np.int8) - (sells & self._can_short).astype(np.int8)
+        beyond = np.abs(close - vwap) / width  # 1 at the band
+        confidence: FloatArray = np.round(np.minimum(1.0, AT_THE_BAND * beyond), 6).astype(np.float64)
+        return Said(
+            side,
+            np.where(sells & (side == 0), CLOSES_LONG, 0).astype(np.int8),
+            confidence,
+            {VWAP: vwap, UPPER: upper, LOWER: lower, IN_RANGE: ranges.astype(np.float64)},
+            targets=(np.where(side != 0, vwap, np.nan),),
+        )
+
+    def reason(self, said: Said, at: int) -> str:
+        """Which band the price came back from, and where the average is."""
+        band, word = (LOWER, "below") if said.side[at] > 0 else (UPPER, "above")
+        return (
+            f"the price turned {word} the {band} {said.readings[band][at]:.6g}; {VWAP} is {said.readings[VWAP][at]:.6g}"
+        )

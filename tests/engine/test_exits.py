@@ -1,0 +1,210 @@
+"""Exits that the time brings: stops that follow the price, positions that are held for a time, opposite signals."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import pytest
+from tests.engine.builders import BUY, CLOSE, MINUTE_NS, PERP, SELL, D, Say, Trader, candle, desk
+from tests.engine.test_step import holding, planned
+
+from promethean.domain.events import IntentRefused, OrderPlanned, SignalRaised
+from promethean.domain.market import Side
+from promethean.domain.orders import Hold, OrderRole, OrderType, Trail
+from promethean.domain.signals import SignalType
+from promethean.engine.desk import OnOpposite
+from promethean.exchanges.paper.venue import PaperTerms
+
+TRAIL = {"trail": Trail(D("0.01"), D("0.02"))}
+FREE = PaperTerms(D(0), D(0), D(0), 0, D(1))
+
+
+def prices(*closes: float) -> list[Any]:
+    """Futures candles without wicks, each opening at the close before it."""
+    opens = (closes[0], *closes[:-1])
+    return [candle(n, open, close=close, of=PERP) for n, (open, close) in enumerate(zip(opens, closes, strict=True))]
+
+
+def trader(script: Mapping[int, Sequence[Say]], *closes: float, terms: PaperTerms = FREE, **how: Any) -> Trader:
+    return Trader(desk(script, PERP, **how), terms).run(prices(*closes))
+
+
+def stop_of(trader: Trader) -> tuple[OrderRole, Any]:
+    (stop,) = trader.stops
+    return stop.intent.role, stop.intent.stop_price
+
+
+def left(trader: Trader) -> list[tuple[str, str]]:
+    """Why each position was closed, and its last price."""
+    ended = {order.id: order for order in (*trader.account.ended.values(), *trader.account.orders.values())}
+    fills = [report.fill for report in trader.reports if hasattr(report, "fill")]
+    return [
+        (ended[fill.order_id].intent.role.value, f"{fill.price.normalize():f}")
+        for fill in fills
+        if ended[fill.order_id].intent.reduce_only
+    ]
+
+
+# ---------------------------------------------------------------- trailing
+
+
+def test_a_stop_follows_the_best_price_from_its_activation_on_and_never_back() -> None:
+    calm = trader({0: (BUY,)}, 100, 100, 101.9, exits=TRAIL, tiers=())
+    assert stop_of(calm) == (OrderRole.STOP, D(99))
+    rising = trader({0: (BUY,)}, 100, 100, 102, 104, 103.5, exits=TRAIL, tiers=())
+    assert stop_of(rising) == (OrderRole.TRAILING, D("102.96"))
+    fallen = trader({0: (BUY,)}, 100, 100, 102, 104, 102.9, 102.9, exits=TRAIL, tiers=())
+    assert left(fallen) == [("trailing", "102.96")]
+
+
+def test_a_short_is_the_mirror() -> None:
+    falling = trader({0: (SELL,)}, 100, 100, 98, 96, 96.5, exits=TRAIL, tiers=())
+    assert stop_of(falling) == (OrderRole.TRAILING, D("96.96"))
+    risen = trader({0: (SELL,)}, 100, 100, 98, 96, 97, exits=TRAIL, tiers=())
+    assert left(risen) == [("trailing", "96.96")]
+
+
+def test_without_an_activation_it_follows_from_the_first_tier_or_from_twice_its_distance() -> None:
+    trail = {"trail": Trail(D("0.01"))}
+    assert stop_of(trader({0: (BUY,)}, 100, 100, 101.9, exits=trail, tiers=()))[0] is OrderRole.STOP
+    assert stop_of(trader({0: (BUY,)}, 100, 100, 102, exits=trail, tiers=()))[0] is OrderRole.TRAILING
+    tiers = (("0.03", "0.5"),)
+    assert stop_of(trader({0: (BUY,)}, 100, 100, 102.9, exits=trail, tiers=tiers))[0] is OrderRole.STOP
+    done = trader({0: (BUY,)}, 100, 100, 103.5, exits=trail, tiers=tiers)
+    assert stop_of(done) == (OrderRole.TRAILING, D("102.47"))
+    (stop,) = done.stops
+    assert stop.remaining == 5
+
+
+def test_a_stop_that_has_moved_keeps_its_price_when_a_tier_closes_a_part() -> None:
+    tiers = (("0.05", "0.5"),)
+    run = trader({0: (BUY,)}, 100, 100, 104, 105.5, exits=TRAIL, tiers=tiers)
+    (stop,) = run.stops
+    assert (stop.intent.role, stop.remaining) == (OrderRole.TRAILING, D(5))
+    assert stop.intent.stop_price == D("104.45")  # 105.5 less one percent, towards the price
+
+
+def test_a_stop_above_the_price_closes_at_the_next_open() -> None:
+    spike = [*prices(100, 100), candle(2, 100, 104, 100, 101, of=PERP), candle(3, 101, of=PERP)]
+    run = Trader(desk({0: (BUY,)}, PERP, exits=TRAIL, tiers=()), FREE).run(spike)
+    assert left(run) == [("trailing", "101")]
+
+
+# ---------------------------------------------------------------- breakeven
+
+
+@pytest.mark.parametrize(("side", "closes", "stop"), [
+    (BUY, (100, 100, 101), "100.21"),
+    (SELL, (100, 100, 99), "99.80"),
+])  # fmt: skip
+def test_a_gain_of_what_the_stop_risks_puts_it_at_the_entry_with_both_fees(
+    side: Say, closes: tuple[float, ...], stop: str
+) -> None:
+    how: dict[str, Any] = {"exits": {"breakeven": True}, "fee": "0.001", "tiers": ()}
+    assert stop_of(trader({0: (side,)}, *closes[:-1], closes[-2], **how))[0] is OrderRole.STOP
+    assert stop_of(trader({0: (side,)}, *closes, **how)) == (OrderRole.BREAKEVEN, D(stop))
+
+
+def test_so_does_the_first_tier() -> None:
+    run = trader({0: (BUY,)}, 100, 100, 100.6, exits={"breakeven": True}, tiers=(("0.005", "0.5"),))
+    assert stop_of(run) == (OrderRole.BREAKEVEN, D(100))
+
+
+# ---------------------------------------------------------------- time
+
+
+def test_a_losing_position_is_closed_when_its_time_is_over_and_a_profitable_one_stays() -> None:
+    hold = {"hold": Hold(2 * MINUTE_NS)}
+    assert left(trader({0: (BUY,)}, 100, 100, 100, 99.9, exits=hold)) == [("time", "100")]
+    winning = trader({0: (BUY,)}, 100, 100, 100.5, 100.5, 99.9, 99.9, exits=hold)
+    assert left(winning) == [("time", "99.9")]  # later, as soon as it loses
+    assert left(trader({0: (BUY,)}, 100, 100, 100.5, 100.6, exits=hold)) == []
+
+
+def test_fees_make_a_loss() -> None:
+    hold = {"hold": Hold(2 * MINUTE_NS)}
+    costly = PaperTerms(D(0), D("0.001"), D(0), 0, D(1))
+    run = trader({0: (BUY,)}, 100, 100, 100.15, 100.15, terms=costly, exits=hold, fee="0.001")
+    assert left(run) == [("time", "100.15")]
+
+
+def test_a_time_that_is_always_kept_closes_a_profit_too() -> None:
+    run = trader({0: (SELL,)}, 100, 100, 99.5, 99.5, exits={"hold": Hold(2 * MINUTE_NS, always=True)})
+    assert left(run) == [("time", "99.5")]
+
+
+# ---------------------------------------------------------------- the opposite signal
+
+
+def test_an_opposite_signal_closes_a_losing_position_and_takes_the_other_side() -> None:
+    run = trader({0: (BUY,), 2: (SELL,)}, 100, 100, 99.5, 99.5)
+    assert left(run) == [("signal", "99.5")]
+    (holding,) = run.account.holdings.values()
+    assert holding.position.side is Side.SELL
+    assert [signal.signal.type for signal in run.told(SignalRaised)] == [SignalType.BUY, SignalType.SELL]
+
+
+def test_the_other_side_meets_the_same_checks() -> None:
+    wrong = Say(SignalType.SELL, stop=90.0)  # a short stopped below its entry
+    run = trader({0: (BUY,), 2: (wrong,)}, 100, 100, 99.5, 99.5)
+    (refused,) = run.told(IntentRefused)
+    assert refused.refused.code == "stop_required"
+    assert not run.account.holdings
+
+
+def test_a_profitable_position_is_kept_with_a_tighter_stop() -> None:
+    run = trader({0: (BUY,), 2: (SELL,), 3: (SELL,)}, 100, 100, 101, 101, tiers=())
+    assert stop_of(run) == (OrderRole.TIGHTENED, D(100))  # half-way from 99 to 101, which is where it breaks even
+    assert len(run.told(SignalRaised)) == 2, "the second opposite signal changes nothing"
+    even = trader({0: (BUY,), 2: (SELL,)}, 100, 100, 101, 101, tiers=(), stop="0.05")
+    assert stop_of(even) == (OrderRole.TIGHTENED, D(100))  # breakeven is nearer than half-way from 95
+
+
+def test_a_file_may_ask_for_a_close_or_for_the_other_side() -> None:
+    closed = trader({0: (BUY,), 2: (SELL,)}, 100, 100, 101, 101, opposite=OnOpposite.CLOSE)
+    assert left(closed) == [("signal", "101")]
+    assert not closed.account.holdings
+    flipped = trader({0: (BUY,), 2: (SELL,)}, 100, 100, 101, 101, opposite=OnOpposite.FLIP)
+    (holding,) = flipped.account.holdings.values()
+    assert (holding.position.side, holding.position.entry_price) == (Side.SELL, D(101))
+
+
+def test_a_stop_that_is_faster_than_the_close_lets_nothing_follow() -> None:
+    hand, *_, protective = holding({1: (SELL,)}, of=PERP)
+    (close,) = planned(hand.see(candle(1, 99.5, of=PERP)))
+    assert close.intent.reverses
+    (stop,) = [plan for plan in protective if plan.intent.type is OrderType.STOP_MARKET]
+    assert planned(hand.fill(stop, "99")) == []
+
+
+# ---------------------------------------------------------------- levels and sides of a signal
+
+
+def test_an_entry_brings_its_stop_and_targets_along() -> None:
+    said = Say(SignalType.BUY, stop=98.503, targets=(101.0, 102.0))
+    run = trader({0: (said,)}, 100, 100, 100)
+    assert stop_of(run) == (OrderRole.STOP, D("98.51"))
+    targets = run.standing(OrderRole.TARGET)
+    assert [(order.intent.limit_price, order.remaining) for order in targets] == [(D(101), D(5)), (D(102), D(5))]
+
+
+def test_a_target_that_the_entry_was_filled_beyond_is_left_out() -> None:
+    said = Say(SignalType.BUY, targets=(100.5, 104.0))
+    gapped = [candle(0, 100, of=PERP), candle(1, 101, of=PERP)]
+    run = Trader(desk({0: (said,)}, PERP), FREE).run(gapped)
+    (target,) = run.standing(OrderRole.TARGET)
+    assert (target.intent.limit_price, target.remaining) == (D(104), D(10))
+
+
+def test_a_close_of_one_side_leaves_the_other_alone() -> None:
+    shorts, longs = Say(SignalType.CLOSE, closes=Side.SELL), Say(SignalType.CLOSE, closes=Side.BUY)
+    assert left(trader({0: (BUY,), 1: (shorts,)}, 100, 100, 100)) == []
+    assert left(trader({0: (BUY,), 1: (longs,)}, 100, 100, 100)) == [("signal", "100")]
+    assert left(trader({0: (BUY,), 1: (CLOSE,)}, 100, 100, 100)) == [("signal", "100")]
+
+
+def test_plans_say_why_a_stop_moved() -> None:
+    run = trader({0: (BUY,)}, 100, 100, 102, 104, exits=TRAIL, tiers=())
+    reasons = [fact.intent.reason for fact in run.told(OrderPlanned) if fact.intent.role.is_stop]
+    assert reasons == ["stop loss", "trailing stop", "trailing stop"]

@@ -1,0 +1,219 @@
+"""vwap_reversion: back to the session's average, in a market that ranges."""
+
+from __future__ import annotations
+
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from tests.strategies.promises import REAL, REAL_5M, assert_causal, assert_window, chosen, make, upside_down
+from tests.strategies.recorded import MONDAY_NS, invented, read
+
+from promethean.domain.candles import KEPT, CandleSeries
+from promethean.domain.errors import ConfigError
+from promethean.strategies.arrays import CLOSES_LONG, Said
+from promethean.strategies.frame import Frame
+from promethean.strategies.vwap_reversion import VwapReversion
+
+MINUTE_NS = 60 * 10**9
+DAY = 1440
+SPIKES = {6: -5.0, 16: 5.0, 26: -5.0, 36: -5.0, 37: -4.0}  # by the minute of each forty; the candle of 37 turns
+TURN = 37
+
+
+def columns(closes: np.ndarray) -> CandleSeries:
+    """Minutes with these closes, from the beginning of a day on; each opens where the one before closed."""
+    opened = np.concatenate((closes[:1], closes[:-1]))
+    rows = (opened, np.maximum(opened, closes) + 0.1, np.minimum(opened, closes) - 0.1, closes, np.full(len(closes), 3))
+    times = MONDAY_NS + MINUTE_NS * np.arange(len(closes), dtype=np.int64)
+    return CandleSeries.from_columns(times, [row.astype(float) for row in rows], keep=len(closes))
+
+
+@cache
+def dips(minutes: int = 2000) -> CandleSeries:
+    """A price that goes to and fro around 100, with spikes to both sides, the last of which comes back in two steps."""
+    closes = 100 + (-1.0) ** np.arange(minutes)
+    for minute, height in SPIKES.items():
+        closes[minute::40] = 100 + height
+    return columns(closes)
+
+
+def say(strategy: VwapReversion, candles: CandleSeries) -> Said:
+    return strategy.say(Frame(candles, strategy.timeframe))
+
+
+def plain_vwap(candles: CandleSeries, at: int) -> tuple[float, float]:
+    """Average and deviation of the session up to a candle, from the definition."""
+    rows = slice(at // DAY * DAY, at + 1)
+    typical = (candles.high[rows] + candles.low[rows] + candles.close[rows]) / 3
+    volume = candles.volume[rows]
+    mean = float(np.sum(typical * volume) / np.sum(volume))
+    return mean, float(np.sqrt(np.sum(volume * (typical - mean) ** 2) / np.sum(volume)))
+
+
+# -- signals ----------------------------------------------------------------------------------------------------------
+
+
+def test_it_buys_the_candle_that_turns_below_the_lower_band_and_aims_at_the_average() -> None:
+    strategy, candles = make(VwapReversion, can_short=False), dips()
+    said = say(strategy, candles)
+    bought = np.flatnonzero(said.side)
+    assert len(bought) > 20 and set((bought % 40).tolist()) == {TURN} and set(said.side[bought].tolist()) == {1}
+    (target,) = said.targets
+    assert np.array_equal(~np.isnan(target), said.side != 0)
+    for at in bought.tolist():
+        mean, sigma = plain_vwap(candles, at)
+        assert target[at] == pytest.approx(mean)
+        assert candles.close[at] < mean - 2 * sigma
+        assert said.confidence[at] == pytest.approx(min(1, 0.8 * (mean - candles.close[at]) / (2 * sigma)), abs=1e-6)
+    assert said.stop is None, "the file's"
+    assert not said.leave.any()
+
+
+def test_a_signal_says_which_band_and_that_the_average_is_one_of_candles() -> None:
+    strategy, candles = make(VwapReversion), dips()
+    said = say(strategy, candles)
+    at = int(np.flatnonzero(said.side)[-1])
+    mean, sigma = plain_vwap(candles, at)
+    expected = f"the price turned below the lower band {mean - 2 * sigma:.6g}; VWAP (candles) is {mean:.6g}"
+    assert strategy.reason(said, at) == expected
+    assert said.readings["range"][at] == 1
+
+
+def test_on_futures_everything_is_mirrored() -> None:
+    strategy, candles = make(VwapReversion), dips()
+    ahead, mirrored = say(strategy, candles), say(strategy, upside_down(candles, 100.0))
+    assert (ahead.side != 0).any() and np.array_equal(ahead.side, -mirrored.side)
+    assert ahead.targets[0] == pytest.approx(200 - mirrored.targets[0], nan_ok=True)
+    spoken = ahead.side != 0
+    assert ahead.confidence[spoken] == pytest.approx(mirrored.confidence[spoken])
+    at = int(np.flatnonzero(spoken)[0])
+    assert strategy.reason(mirrored, at).startswith("the price turned above the upper band")
+
+
+def test_on_spot_a_price_that_turns_above_the_upper_band_closes() -> None:
+    mirrored = upside_down(dips(), 100.0)
+    short, spot = (say(make(VwapReversion, can_short=can_short), mirrored) for can_short in (True, False))
+    assert not spot.side.any()
+    assert np.array_equal(spot.leave == CLOSES_LONG, short.side == -1)
+    assert np.isnan(spot.targets[0]).all()
+
+
+def test_a_candle_that_falls_on_or_closes_at_its_open_has_not_turned() -> None:
+    closes = dips().close.copy()
+    closes[TURN::40] = closes[TURN - 1 :: 40][: len(closes[TURN::40])]  # the candle after the lowest stands still
+    closes[TURN + 1 :: 40] = 100.0
+    assert not say(make(VwapReversion), columns(closes)).side.any()
+
+
+def test_nothing_is_said_while_the_bands_of_a_session_are_young() -> None:
+    early = say(make(VwapReversion, warmup_minutes=0), dips()).side[DAY:]
+    late = say(make(VwapReversion, warmup_minutes=200), dips()).side[DAY:]
+    assert np.flatnonzero(early)[0] == TURN
+    assert np.flatnonzero(late)[0] == 200 + TURN, "the candle of minute 199 closes when 200 are over"
+
+
+def test_the_first_candle_of_a_session_has_no_bands_to_be_beyond() -> None:
+    """An hour is longer than the time that bands are left alone: its close lies beyond a band without a width."""
+    candles = invented(11, 24 * 60, "1h")
+    strategy = make(VwapReversion, timeframe="1h", warmup_minutes=0)
+    said = say(strategy, candles)
+    bare = (said.readings["upper band"] - said.readings["VWAP (candles)"]) < 1e-9
+    beyond = (candles.close < said.readings["lower band"]) | (candles.close > said.readings["upper band"])
+    assert (bare & beyond & (said.readings["range"] == 1)).any()
+    assert not said.side[bare].any()
+    assert (said.side != 0).any() and not np.isnan(said.confidence[said.side != 0]).any()
+
+
+def test_a_session_whose_beginning_is_not_there_has_no_average() -> None:
+    candles = dips()
+    began = 600
+    rest = CandleSeries.from_columns(
+        candles.open_time_ns[began:],
+        [getattr(candles, name)[began:] for name in ("open", "high", "low", "close", "volume")],
+    )
+    said = say(make(VwapReversion), rest)
+    assert np.isnan(said.readings["VWAP (candles)"][: DAY - began]).all()
+    assert not said.side[: DAY - began].any() and said.side[DAY - began :].any()
+
+
+def test_a_market_that_trends_or_moves_more_than_usual_says_nothing() -> None:
+    closes = dips().close.copy()
+    closes[1500:] = 100 - 0.1 * np.arange(500)
+    closes[1538::40] += 0.2  # a candle that turns, below the band
+    said = say(make(VwapReversion), columns(closes))
+    assert said.side[:1500].any() and not said.side[1500:].any()
+    turned = (np.diff(closes, prepend=100) > 0) & (closes < said.readings["lower band"])
+    assert turned[1500:].any() and not said.readings["range"][1500:][turned[1500:]].any()
+    wild = 100 + (dips().close - 100) * np.where(np.arange(2000) < 1600, 1.0, 3.0)
+    said = say(make(VwapReversion), columns(wild))
+    assert said.side[:1600].any() and not said.side[1637:1650].any()
+
+
+def test_a_market_that_stands_still_says_nothing() -> None:
+    said = say(make(VwapReversion), columns(np.full(2000, 123.456)))
+    assert not said.side.any() and not said.leave.any()
+
+
+# -- promises ---------------------------------------------------------------------------------------------------------
+
+
+def test_its_window_is_one_that_a_live_view_keeps() -> None:
+    for timeframe in ("1m", "3m", "5m", "15m", "30m", "1h"):
+        assert DAY * 60 / 3600 < make(VwapReversion, timeframe=timeframe).window <= KEPT
+
+
+@settings(max_examples=10)
+@given(st.integers(0, 2**32 - 1), st.sampled_from([0.0, 0.1]))
+def test_what_it_says_does_not_depend_on_what_comes_later(seed: int, holes: float) -> None:
+    candles = invented(seed, 4000, holes=holes)
+    random = np.random.default_rng(seed)
+    assert_causal(make(VwapReversion), candles, random.integers(1, len(candles), 6).tolist())
+
+
+@pytest.mark.parametrize("name", REAL)
+def test_on_real_prices_the_trailing_window_says_what_the_whole_history_does(shared: Path, name: str) -> None:
+    candles, strategy = read(shared / REAL[name]), make(VwapReversion)
+    assert (say(strategy, candles).side != 0).any()
+    assert_causal(strategy, candles, [100, 5000, 33_333])
+    assert_window(strategy, candles, chosen(strategy, candles, 1))
+
+
+@settings(max_examples=10)
+@given(st.integers(0, 2**32 - 1), st.sampled_from([0.02, 0.3]), st.integers(0, 59))
+def test_holes_and_any_first_minute_change_nothing_of_that(seed: int, holes: float, minute: int) -> None:
+    candles = invented(seed, 6000, holes=holes, start_ns=MONDAY_NS + minute * MINUTE_NS)
+    strategy = make(VwapReversion)
+    assert_window(strategy, candles, chosen(strategy, candles, seed, 10))
+
+
+def test_five_minutes_are_a_primary_timeframe_as_good(shared: Path) -> None:
+    candles, strategy = read(shared / REAL_5M), make(VwapReversion, timeframe="5m")
+    assert (say(strategy, candles).side != 0).any()
+    assert_window(strategy, candles, chosen(strategy, candles, 2))
+
+
+# -- parameters -------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("parameters", "message"),
+    [
+        ({"deviations": "0.4"}, "parameters.deviations is 0.4; write a number from 0.5 to 10"),
+        ({"deviations": True}, "parameters.deviations is True; write a number from 0.5 to 10"),
+        ({"warmup_minutes": "721"}, "parameters.warmup_minutes is 721; write a whole number from 0 to 720"),
+        ({"deviation": "2"}, "unknown parameter of vwap_reversion 'deviation'; did you mean 'deviations'"),
+    ],
+)  # fmt: skip
+def test_a_parameter_out_of_range_is_refused_with_value_limit_and_remedy(parameters: Any, message: str) -> None:
+    with pytest.raises(ConfigError, match=message):
+        make(VwapReversion, **parameters)
+
+
+def test_a_timeframe_with_too_few_candles_a_day_is_refused() -> None:
+    with pytest.raises(ConfigError, match="too few candles of 4h; its primary timeframe is 1h or less"):
+        make(VwapReversion, timeframe="4h")
