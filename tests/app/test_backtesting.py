@@ -24,7 +24,22 @@ TESTNET = OHLCV / "bybit_TESTNET_linear_BTCUSDT_1m_gapped_2024-09_2025-09.parque
 FIVE_MINUTES = OHLCV / "binance_spot_BTCUSDT_5m_2024-03_2024-10.parquet"
 
 
+UNBOUNDED = """
+strategy: {id: obv, name: On-balance volume}
+market: {exchange: binance, symbol: BTC/USDT, market_type: spot, primary_timeframe: 1m}
+indicators: [{name: obv, as: OBV}]
+entry: {side: buy, conditions: ["OBV > OBV[10]"]}
+risk: {position_size_quote: 20000, stop_loss_pct: 1}
+"""
+
+
 # -- real candles -----------------------------------------------------------------------------------------------------
+
+
+def test_what_only_a_live_feed_cannot_do_is_backtested(short: Path, settings: Settings, tmp_path: Path) -> None:
+    file = tmp_path / "obv.yaml"
+    file.write_text(UNBOUNDED)
+    assert run_backtest(settings, options(short, str(file))).metrics.trades > 0
 
 
 def test_months_of_real_minutes_come_to_the_same_compiled_and_stepped(shared: Path, settings: Settings) -> None:

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import math
+import resource
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +23,7 @@ MINUTE_MS = 60_000
 @pytest.fixture
 def settings(monkeypatch: pytest.MonkeyPatch) -> Settings:
     monkeypatch.setattr(benching, "REPEATS", 1)
+    monkeypatch.setattr(benching, "REPEATS_ON_CANDLE", 1)
     return load_settings({}, {}, Path.cwd())
 
 
@@ -47,6 +51,7 @@ def test_the_backtest_is_measured(settings: Settings, candles: Path) -> None:
     assert_figures(
         found, {"candles", "trades", "final_equity", "candles_per_s", "seconds", "load_seconds", "peak_rss_mb"}
     )
+    assert found["on_candle_candles_per_s"] * found["on_candle_seconds"] == pytest.approx(500, rel=0.01)
     assert (found["data"], found["candles"]) == (candles.name, 500)
     assert found["trades"] > 0
     assert found["candles_per_s"] * found["seconds"] == pytest.approx(500, rel=0.01)
@@ -76,3 +81,16 @@ def test_a_file_that_cannot_be_used_is_named(settings: Settings, tmp_path: Path)
 
 def test_memory_is_counted_in_mebibytes() -> None:
     assert 10 < peak_rss_mb() < 100_000
+
+
+@pytest.mark.soak  # it compiles everything anew
+def test_the_first_run_after_an_install_computes_for_less_than_ten_seconds(
+    candles: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("NUMBA_CACHE_DIR", str(tmp_path / "kernels"))
+    before = resource.getrusage(resource.RUSAGE_CHILDREN).ru_utime
+    command = [sys.executable, "-m", "promethean", "backtest", "reference_rsi", "--data", str(candles), "--json"]
+    subprocess.run(command, check=True, capture_output=True, timeout=120)
+    assert list((tmp_path / "kernels").rglob("*.nbi")), "it was the first run"
+    # Of the processor's time: the clock on the wall tells how busy the machine is.
+    assert resource.getrusage(resource.RUSAGE_CHILDREN).ru_utime - before < 10

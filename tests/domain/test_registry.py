@@ -11,7 +11,7 @@ import pytest
 
 from promethean.domain import registry
 from promethean.domain.errors import ConfigError
-from promethean.domain.registry import PLUGIN_GROUP, Registry, load_plugins, scan
+from promethean.domain.registry import PLUGIN_GROUP, Plugins, Registry, load_plugins, scan
 
 
 @pytest.fixture
@@ -97,13 +97,46 @@ def test_plugins_are_loaded_by_their_entry_points(monkeypatch: pytest.MonkeyPatc
         return [EntryPoint("extra", f"{package}.inner.deep", group)]
 
     monkeypatch.setattr(registry, "entry_points", entry_points)
-    assert load_plugins() == ["extra"]
+    assert load_plugins() == Plugins(("extra",))
     assert asked == [PLUGIN_GROUP]
     assert sys.modules[package].found == ["deep"]
 
 
-def test_a_plugin_that_cannot_be_imported_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
-    broken = EntryPoint("broken", "no_such_package_anywhere", PLUGIN_GROUP)
-    monkeypatch.setattr(registry, "entry_points", lambda *, group: [broken])
-    with pytest.raises(ConfigError, match=r"plug-in 'broken' \(no_such_package_anywhere\) cannot be imported"):
+def installed(folder: Path, name: str, code: str) -> None:
+    """What pip leaves of a package with one module."""
+    (folder / f"{name}.py").write_text(code)
+    about = folder / f"{name}-1.2.dist-info"
+    about.mkdir()
+    (about / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {name}\nVersion: 1.2\n")
+    (about / "entry_points.txt").write_text(f"[{PLUGIN_GROUP}]\n{name} = {name}\n")
+
+
+@pytest.fixture
+def site(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    monkeypatch.syspath_prepend(tmp_path)
+    yield tmp_path
+    for module in [module for module in sys.modules if module.startswith("plugged_")]:
+        del sys.modules[module]
+
+
+def test_a_plugin_that_fails_is_named_and_keeps_no_other_away(site: Path) -> None:
+    installed(site, "plugged_a", "import no_such_package_anywhere\n")
+    installed(site, "plugged_b", "GOOD = True\n")
+    installed(site, "plugged_c", "def broken(:\n")
+    installed(site, "plugged_d", "1 / 0\n")
+    found = load_plugins()
+    assert found.loaded == ("plugged_b",)
+    a, c, d = found.broken
+    assert a.startswith("plug-in 'plugged_a' (package plugged_a 1.2) cannot be loaded: ModuleNotFoundError: No module")
+    assert c.startswith("plug-in 'plugged_c' (package plugged_c 1.2) cannot be loaded: SyntaxError: ")
+    assert d.endswith("ZeroDivisionError: division by zero")
+
+
+def test_a_plugin_may_not_take_a_name_that_is_taken(site: Path) -> None:
+    code = "from promethean.domain.registry import Registry\nr = Registry('tool')\nr.add('x', 1)\nr.add('x', 2)\n"
+    installed(site, "plugged_e", code)
+    expected = (
+        r"plug-in 'plugged_e' \(package plugged_e 1.2\): two tool entries are called 'x': 1 and 2; rename one, or"
+    )
+    with pytest.raises(ConfigError, match=expected):
         load_plugins()

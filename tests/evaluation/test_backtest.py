@@ -12,7 +12,7 @@ import pyarrow.parquet as pq
 import pytest
 from tests.evaluation.markets import MINUTE_NS, START_NS, Scripted, desk, market, rules
 
-from promethean.app import backtesting, sweeping
+from promethean.app import backtesting, benching, sweeping
 from promethean.config.layers import load_settings
 from promethean.domain.candles import CandleSeries
 from promethean.domain.orders import OrderType, Protection
@@ -111,6 +111,13 @@ def test_the_engines_own_steps_give_the_golden_result_and_the_same_parts(referen
         compiled.fees,
     )
     assert stepped.steps < 25_000, "most candles are passed over"
+
+
+def test_a_strategy_that_is_told_candle_by_candle_gives_the_golden_result(reference_candles: Path) -> None:
+    bench = backtesting.prepare(load_settings({}, {}, Path.cwd()), options(reference_candles))
+    result = benching.run_on_candle(bench)
+    assert (len(result.books.trades), round(result.books.cash, 2)) == (TRADES, Decimal(str(EQUITY)))
+    assert result.books.parts == backtesting.run(bench).books.parts
 
 
 def test_every_trade_is_that_of_a_plain_loop_over_the_candles(reference_candles: Path) -> None:

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from promethean.runtime.account import AccountRunner, Halt, Opening
     from promethean.runtime.clock import Clock
     from promethean.runtime.feeds.port import Feed
+    from promethean.runtime.reloading import StrategyWatch
     from promethean.runtime.runner import Runner
     from promethean.runtime.watching import RunInfo, Watcher
     from promethean.storage.database import Database
@@ -56,15 +57,17 @@ async def assemble(
     watcher: Watcher,
     store: Callable[[Sequence[CandleClosed]], None] | None,
     replay: Replay | None = None,
+    reloading: StrategyWatch | None = None,
 ) -> tuple[Runner, AccountRunner, RunInfo]:
     """Every object of a paper run, built and handed over.
 
+    reloading: looks whether the strategy file changes; None for a replay.
     Raises ConfigError for a replay while a kill switch is set.
     """
     from promethean.exchanges.paper.venue import PaperVenue
     from promethean.runtime.account import AccountRunner
     from promethean.runtime.feeds.file import FileFeed
-    from promethean.runtime.paper import paper_account
+    from promethean.runtime.paper import has_end, paper_account
     from promethean.runtime.runner import Runner
     from promethean.runtime.watching import RunInfo
     from promethean.storage import accounts
@@ -78,13 +81,15 @@ async def assemble(
     desk = make_desk(settings, file, instrument, feed.timeframe, record, venue, feed.recorded, books)
     terms, balance = paper_terms(settings, instrument, file.simulation), settings.execution.paper_balance
     cap = desk.limits.total_exposure or Decimal(0)
-    config_hash = _hash_of(file.config_hash, desk.limits, terms, balance)
+    config_hash = origin = _hash_of(file.config_hash, desk.limits, terms, balance)
+    if reloading is not None:
+        origin = _hash_of(reloading.origin, desk.limits, terms, balance)
     if replay is not None:
         balance = replay.cash
         if replay.research:
             desk, cap = research_desk(desk, file), UNBOUNDED
-        config_hash = _replay_hash(file, desk, terms, replay, feed)
-    label, account, continued = await paper_account(database, journal, owner, feed, config_hash)
+        config_hash = origin = _replay_hash(file, desk, terms, replay, feed)
+    label, account, continued = await paper_account(database, journal, owner, feed, origin)
     halts = await _halts(settings, database, owner, account)
     if replay is not None and (latches := halts()):
         raise ConfigError(
@@ -117,6 +122,7 @@ async def assemble(
         tick=watcher.tick,
         on_candles=store,
         close_at_end=replay is not None,
+        reloading=reloading,
     )
     info = RunInfo(
         provenance=feed.provenance,
@@ -129,6 +135,17 @@ async def assemble(
         continued=continued,
         limits=desk.limits,
     )
+    if reloading is not None:
+
+        async def applied(file: StrategyFile, desk: Desk) -> None:
+            info.strategy = desk.seats[0].strategy
+            await _strategy_row(database, owner, file)
+
+        def desk_of(file: StrategyFile) -> Desk:
+            return make_desk(settings, file, instrument, feed.timeframe, record, PaperVenue.capabilities, feed.recorded)
+
+        note = "; a new start over this recording begins anew with it" if has_end(feed) else ""
+        reloading.attach(account_runner, desk_of, applied, note)
     return runner, account_runner, info
 
 
@@ -177,13 +194,17 @@ async def _projector(
 
     budget = (BudgetScope.VENUE, account)
     budgets = await accounts.ensure_budgets(database, owner, {budget: cap})
-    row = await accounts.ensure_strategy(
-        database, owner, file.id, file.class_name or CONDITIONS, file.content, file.config_hash
-    )
-    strategies = {StrategyId(file.id): row}
+    strategies = {StrategyId(file.id): await _strategy_row(database, owner, file)}
     return Projector(
         Owner(account, owner, budgets[budget], desk.instruments(), strategies, build_hash(), _hash_of(desk.limits))
     )
+
+
+async def _strategy_row(database: Database, owner: UserId, file: StrategyFile) -> str:
+    from promethean.storage import accounts
+
+    class_name = file.class_name or CONDITIONS
+    return await accounts.ensure_strategy(database, owner, file.id, class_name, file.content, file.config_hash)
 
 
 async def _halts(

@@ -25,7 +25,7 @@ from promethean.app.desk import (
     research_desk,
     with_filters,
 )
-from promethean.app.register import register_everything
+from promethean.app.register import explaining, register_everything
 from promethean.config.tree import Settings
 from promethean.domain.errors import ConfigError
 
@@ -70,7 +70,7 @@ class Bench:
     """Everything a backtest needs, read and checked.
 
     coverage: candles there are for each that there should be between the first and the last.
-    remarks:  what is to be said about the data.
+    remarks:  what is to be said about the data and about plug-ins.
     sha256:   of the file that the candles were read from.  is_part: whether it holds others as well.
     books:    order books at the close of each candle, where the data hold them.
     """
@@ -132,13 +132,14 @@ def run_backtest(settings: Settings, options: BacktestOptions) -> BacktestReport
 
 def prepare(settings: Settings, options: BacktestOptions) -> Bench:
     """Read strategy and candles, and check that they fit.  Raises ConfigError naming what does not."""
-    register_everything()
+    plugins = register_everything()
     if options.limits not in (RESEARCH, USER):
         raise ConfigError(f"--limits is {options.limits!r}; write research or user")
     if not CASH_MIN <= options.cash <= CASH_MAX:
         raise ConfigError(f"--cash is {options.cash:g}; it lies between {CASH_MIN} and {CASH_MAX:,}")
-    file = load_strategy(find_strategy_file(settings, options.strategy), options.overrides)
-    remarks: list[str] = []
+    with explaining(plugins):
+        file = load_strategy(find_strategy_file(settings, options.strategy), options.overrides)
+    remarks = list(plugins.broken)
     candles, instrument, timeframe, source, sha256, books = _read(settings, options.data, file, remarks.append)
     whole, candles = candles, _cut(candles, options)
     if books is not None:
@@ -160,21 +161,28 @@ def prepare(settings: Settings, options: BacktestOptions) -> Bench:
     )  # fmt: skip
 
 
-def run(bench: Bench) -> Backtest:
-    """The backtest itself."""
+def run(bench: Bench, strategy: ArrayStrategy | None = None) -> Backtest:
+    """The backtest itself.  strategy: another one than the file's, under the rules of the file."""
     from promethean.evaluation.backtest import backtest
     from promethean.evaluation.rules import Rules
-    from promethean.strategies.arrays import ArrayStrategy
+    from promethean.strategies.arrays import ArrayStrategy, Prepared
     from promethean.strategies.frame import Frame
 
-    strategy = bench.strategy()
-    array = strategy if isinstance(strategy, ArrayStrategy) else None
+    made = strategy if strategy is not None else bench.strategy()
+    array = made if isinstance(made, ArrayStrategy) else None
     frame = Frame(bench.candles, bench.timeframe, bench.books)
     rules = None
     if bench.limits == RESEARCH and not bench.file.limits:
         rules = Rules(desk_of(bench, None).seats[0], bench.terms, bench.cash)
+
+    def desk() -> Desk:
+        desk = desk_of(bench, bench.candles)
+        if strategy is None:
+            return desk
+        return replace(desk, seats=(replace(desk.seats[0], strategy=Prepared(strategy, frame)),))
+
     with without_collector():
-        return backtest(array, frame, lambda: desk_of(bench, bench.candles), bench.terms, bench.cash, rules=rules)
+        return backtest(array, frame, desk, bench.terms, bench.cash, rules=rules)
 
 
 def desk_of(bench: Bench, recorded: CandleSeries | None) -> Desk:

@@ -8,15 +8,20 @@ import time
 from collections.abc import Callable, Iterator
 from decimal import Decimal
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from promethean.app import backtesting, sweeping
 from promethean.config.tree import Settings
+from promethean.domain.ids import StrategyId
 from promethean.runtime.memory import peak_rss_mb
+
+if TYPE_CHECKING:
+    from promethean.evaluation.backtest import Backtest
 
 CASH = Decimal(1_000_000)
 REFERENCE = "reference_rsi"
 REPEATS = 7
+REPEATS_ON_CANDLE = 5  # each takes a large part of a second
 SWEPT = ("period=6:24:2", "low=20:40:5", "high=65,75")
 
 
@@ -31,6 +36,9 @@ def bench_backtest(settings: Settings, data: Path | None) -> dict[str, Any]:
         bench = first.bench
         seconds = min(_timed(lambda: backtesting.run(bench)) for _ in range(REPEATS))
         load_seconds = _timed(lambda: backtesting.prepare(settings, options))
+        told = run_on_candle(bench)
+        assert told.books.trades == first.result.books.trades, "candle by candle the trades are the same"
+        told_seconds = min(_timed(lambda: run_on_candle(bench)) for _ in range(REPEATS_ON_CANDLE))
     candles = len(bench.candles)
     return {
         "data": _named(bench, data),
@@ -38,11 +46,30 @@ def bench_backtest(settings: Settings, data: Path | None) -> dict[str, Any]:
         "trades": first.metrics.trades,
         "final_equity": str(first.result.books.cash),
         "candles_per_s": round(candles / seconds, 1),
+        "on_candle_candles_per_s": round(candles / told_seconds, 1),
         "seconds": round(seconds, 6),
+        "on_candle_seconds": round(told_seconds, 6),
         "first_run_seconds": round(first.seconds, 3),
         "load_seconds": round(load_seconds, 4),
         "peak_rss_mb": round(peak_rss_mb(), 1),
     }
+
+
+def run_on_candle(bench: backtesting.Bench) -> Backtest:
+    """The same backtest with the reference strategy as it is written candle by candle."""
+    from promethean.app.reference import ReferenceRsi
+    from promethean.strategies.by_candle import ByCandle
+
+    strategy = ByCandle(
+        lambda: ReferenceRsi(
+            id=StrategyId(bench.file.id),
+            instrument=bench.instrument.id,
+            timeframe=bench.timeframe,
+            parameters=bench.file.parameters,
+            can_short=False,
+        )
+    )
+    return backtesting.run(bench, strategy)
 
 
 def bench_sweep(settings: Settings, data: Path | None) -> dict[str, Any]:

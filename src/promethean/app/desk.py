@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from decimal import Decimal
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, get_args
+from typing import TYPE_CHECKING, Any, cast, get_args
 
 from msgspec.structs import replace
 
@@ -109,6 +110,8 @@ def make_strategy(
 def _speaking(
     file: StrategyFile, instrument: Instrument, timeframe: str, settings: Settings
 ) -> Strategy | ArrayStrategy:
+    from promethean.strategies.by_candle import ByCandle
+    from promethean.strategies.candle_strategy import CandleStrategy
     from promethean.strategies.catalogue import STRATEGIES
     from promethean.strategies.conditional import ConditionStrategy
 
@@ -119,9 +122,17 @@ def _speaking(
         )
     assert file.class_name is not None, "a strategy file has a class or conditions"
     can_short = instrument.market_type is MarketType.FUTURES
-    made = STRATEGIES.get(file.class_name)(
-        id=identity, instrument=instrument.id, timeframe=timeframe, parameters=file.parameters, can_short=can_short
+    make = partial(
+        STRATEGIES.get(file.class_name),
+        id=identity,
+        instrument=instrument.id,
+        timeframe=timeframe,
+        parameters=file.parameters,
+        can_short=can_short,
     )
+    made = make()
+    if isinstance(made, CandleStrategy):
+        made = ByCandle(cast("Callable[[], CandleStrategy]", make))
     return _counted(made, file, settings, can_short=can_short)
 
 
@@ -165,15 +176,19 @@ def listen(
     strategy: Strategy | ArrayStrategy, recorded: CandleSeries | None, books: BookSeries | None = None
 ) -> Strategy:
     """The strategy as the engine asks it: an array strategy at recorded candles and books, or at live candles."""
+    from promethean.engine.combined import Alone
     from promethean.strategies.arrays import ArrayStrategy, Prepared, Trailing
+    from promethean.strategies.by_candle import ByCandle, Following
+    from promethean.strategies.failing import Asked
     from promethean.strategies.frame import Frame
 
     if not isinstance(strategy, ArrayStrategy):
-        return strategy
+        return Asked(strategy)
     if recorded is not None:
         return Prepared(strategy, Frame(recorded, strategy.timeframe, books))
     _refuse_unbounded(strategy)
-    return Trailing(strategy)
+    told = strategy.strategy if isinstance(strategy, Alone) else strategy  # the engine counts its votes itself
+    return Following(told) if isinstance(told, ByCandle) else Trailing(strategy)
 
 
 def reads_books(file: StrategyFile) -> bool:

@@ -27,6 +27,13 @@ def doctor(settings: Settings) -> list[Check]:
         ring = load_key_ring(home, vault.key, vault.previous_keys)
         return "made at the first start" if ring is None else f"fingerprint {ring.current.fingerprint.hex()}"
 
+    def plugins() -> Check | str:
+        found = register_everything()
+        if found.broken:
+            remedy = "repair or uninstall the package; everything else works without it"
+            return look.Check("Plug-ins", False, "; ".join(found.broken), remedy, is_warning=True)
+        return ", ".join(found.loaded) or "none"
+
     def strategy() -> str:
         register_everything()
         file = load_strategy(find_strategy_file(settings, DEFAULT_STRATEGY))
@@ -41,6 +48,7 @@ def doctor(settings: Settings) -> list[Check]:
         look.guarded("Kill switch", lambda: _kill_switch(settings)),
         look.guarded("PostgreSQL", lambda: _postgres_words(settings, newest)),
         look.guarded("Market store", lambda: _market_store_words(settings)),
+        look.guarded("Plug-ins", plugins),
         look.guarded("Strategy", strategy),
         look.clock(newest[0]),
         look.guarded("Network", lambda: _network_words(settings)),

@@ -2,19 +2,36 @@
 
 from __future__ import annotations
 
+import contextlib
+from collections.abc import Iterator
 from typing import Any, get_args
 
 from promethean.config.tree import VenueName
-from promethean.domain.registry import load_plugins, scan
+from promethean.domain.errors import ConfigError
+from promethean.domain.registry import Plugins, load_plugins, scan
 
 
-def register_everything() -> None:
-    """Import every module that registers a name, ours and the plug-ins'."""
+def register_everything() -> Plugins:
+    """Import every module that registers a name, ours and the plug-ins'.
+
+    Raises ConfigError where a plug-in uses a name that is taken.
+    """
     from promethean import indicators, strategies
 
     scan(indicators)
     scan(strategies)
-    load_plugins()
+    return load_plugins()
+
+
+@contextlib.contextmanager
+def explaining(plugins: Plugins) -> Iterator[None]:
+    """A name that is unknown may be that of a plug-in that cannot be loaded: then its ConfigError says that as well."""
+    try:
+        yield
+    except ConfigError as error:
+        if not plugins.broken:
+            raise
+        raise ConfigError("; ".join((str(error), *plugins.broken))) from error
 
 
 def catalogue() -> dict[str, Any]:
@@ -32,7 +49,9 @@ def catalogue() -> dict[str, Any]:
     from promethean.storage.tables import METADATA
     from promethean.strategies.catalogue import STRATEGIES
 
-    register_everything()
+    plugins = register_everything()
+    ours = __name__.partition(".")[0] + "."
+    of_plugins = sorted(name for name, made in STRATEGIES.entries().items() if not made.__module__.startswith(ours))
     exits = {
         "stop_loss": "stop_loss", "tiers": "take_profit_tiers", "trail": "trailing_stop", "hold": "time_based",
         "breakeven": "breakeven",
@@ -42,7 +61,7 @@ def catalogue() -> dict[str, Any]:
         "exchanges": sorted(set(VENUE_URLS) & set(get_args(VenueName))),
         "order_types": sorted(PaperVenue.capabilities.order_types),
         "execution_algorithms": sorted(module.name for module in iter_modules(execution.__path__)),
-        "strategies_builtin": list(STRATEGIES),
+        "strategies_builtin": sorted(set(STRATEGIES) - set(of_plugins)),
         "signals": {
             "types": list(SignalType),
             "sources": list(SignalSource),
@@ -67,4 +86,5 @@ def catalogue() -> dict[str, Any]:
         "rl": [],
         "cost_modes": [],
         "dashboard_components": 0,
+        "plugins": {"loaded": list(plugins.loaded), "broken": list(plugins.broken), "strategies": of_plugins},
     }

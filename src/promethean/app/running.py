@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 from promethean.app.assembling import assemble
 from promethean.app.database import Postgres, open_database
 from promethean.app.desk import DEFAULT_STRATEGY, find_strategy_file, load_strategy, reads_books, without_books
-from promethean.app.register import register_everything
+from promethean.app.register import explaining, register_everything
 from promethean.config.tree import Settings
 from promethean.domain.errors import ConfigError, JournalTamperedError, LeaseLostError, StoreError
 from promethean.runtime.stopping import Stopping
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from promethean.runtime.account import AccountRunner
     from promethean.runtime.clock import Clock
     from promethean.runtime.feeds.port import Feed
+    from promethean.runtime.reloading import StrategyWatch
     from promethean.runtime.watching import Summary, Watcher
     from promethean.storage.journal import Journal
     from promethean.strategies.file import StrategyFile
@@ -57,15 +58,23 @@ def up(settings: Settings, options: UpOptions, watcher: Watcher, stopping: Stopp
     away; Stopped for a signal before trading has begun.
     """
     begun = time.perf_counter()
-    register_everything()
-    file = load_strategy(find_strategy_file(settings, options.strategy))
+    from promethean.runtime.reloading import StrategyWatch
+
+    plugins = register_everything()
+    with explaining(plugins):
+        path = find_strategy_file(settings, options.strategy)
+        file = load_strategy(path)
+    for complaint in plugins.broken:
+        watcher.say(complaint)
     _refuse_early(settings, options, file)
+
+    reloading = StrategyWatch(path, file, load_strategy, watcher.say)
 
     async def once(dsn: str, stopping: Stopping) -> Summary:
         async def feed(journal: Journal, clock: Clock) -> Feed:
             return await _make_feed(settings, options, file, journal, clock, watcher)
 
-        return await run_once(settings, file, watcher, dsn, stopping, begun, feed)
+        return await run_once(settings, reloading.file, watcher, dsn, stopping, begun, feed, reloading=reloading)
 
     return run_on_home(settings, watcher, stopping or Stopping(), once, options.for_s)
 
@@ -140,10 +149,12 @@ async def run_once(
     make_feed: Callable[[Journal, Clock], Awaitable[Feed]],
     replay: Replay | None = None,
     read: Callable[[Journal, AccountRunner], Awaitable[None]] | None = None,
+    reloading: StrategyWatch | None = None,
 ) -> Summary:
     """One start: from the journal to the end of the feed, or to where it is stopped.
 
     begun: `time.perf_counter()` when the command began.
+    reloading: looks whether the strategy file changes.
     read:  is given the journal and the account when all is over, to read there what it likes.
     """
     from promethean.runtime.clock import SystemClock
@@ -164,7 +175,7 @@ async def run_once(
         closing.push_async_callback(feed.close)
         store = _market_store(settings, feed, closing)
         runner, account, info = await assemble(
-            settings, file, database, journal, market, feed, clock, watcher, store, replay
+            settings, file, database, journal, market, feed, clock, watcher, store, replay, reloading
         )
         await runner.start()
         await stopping.begin()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Iterator
+from itertools import repeat
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -23,6 +24,9 @@ TIMEFRAMES_S = {
     "1s": 1, "1m": 60, "3m": 180, "5m": 300, "15m": 900, "30m": 1800, "1h": 3600, "2h": 7200, "4h": 14_400,
     "6h": 21_600, "8h": 28_800, "12h": 43_200, "1d": 86_400, "1w": 604_800,
 }  # fmt: skip
+
+
+_BLOCK = 4096  # rows that are made Python numbers at a time
 
 
 def timeframe_ns(timeframe: str) -> int:
@@ -220,6 +224,16 @@ class CandleSeries:
     def columns(self) -> dict[str, FloatArray]:
         """The border towards arrays: open, high, low, close, volume by name."""
         return {name: getattr(self, name) for name in ("open", "high", "low", "close", "volume")}
+
+    def candles(self, instrument: InstrumentId, timeframe: str) -> Iterator[Candle]:
+        """The rows as candles of a market."""
+        length_ns = timeframe_ns(timeframe)
+        opens = self.open_time_ns
+        columns = (opens, opens + length_ns, self.open, self.high, self.low, self.close, self.volume)
+        # Block by block: the numbers of a whole year would leave the processor's cache before they are used.
+        for first in range(0, len(self), _BLOCK):
+            rows = (values[first : first + _BLOCK].tolist() for values in columns)
+            yield from map(Candle, repeat(instrument), repeat(timeframe), *rows)
 
     def __iter__(self) -> Iterator[tuple[int, float, float, float, float, float]]:
         return zip(

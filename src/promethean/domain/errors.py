@@ -68,6 +68,10 @@ class FeedError(PrometheanError):
     """A market feed cannot deliver: no network, no such file, unreadable data."""
 
 
+class StrategyError(PrometheanError):
+    """A strategy's own code failed: there is no answer, and none is invented."""
+
+
 class Stopped(KeyboardInterrupt):
     """A signal asks the process to end, and there is nothing under way that has to be brought to an end first.
 

@@ -125,6 +125,22 @@ class HaltLifted(Struct, frozen=True):
     by: str
 
 
+class StrategyReloaded(Struct, frozen=True):
+    """A changed strategy file applies from here on.  config_hash: of its content."""
+
+    at_ns: int
+    strategy: StrategyId
+    config_hash: str
+
+
+class StrategyKept(Struct, frozen=True):
+    """A strategy file was changed and cannot be used; the running version goes on."""
+
+    at_ns: int
+    strategy: StrategyId
+    reason: str
+
+
 class LeaseLost(Struct, frozen=True):
     """Another process holds the account now.  Only in memory: we may not write any more."""
 
@@ -303,6 +319,8 @@ AccountEvent: TypeAlias = (
     | BreakerTripped
     | HaltSet
     | HaltLifted
+    | StrategyReloaded
+    | StrategyKept
     | LeaseLost
     | SignalRaised
     | IntentRefused

@@ -12,6 +12,8 @@ from importlib.metadata import entry_points
 from types import MappingProxyType, ModuleType
 from typing import Generic, TypeVar
 
+from msgspec import Struct
+
 from promethean.domain.errors import ConfigError, unknown_name
 
 T = TypeVar("T")
@@ -74,16 +76,31 @@ def scan(package: ModuleType) -> None:
             importlib.import_module(module.name)
 
 
-def load_plugins() -> list[str]:
-    """Import the packages of the entry-point group and give their names.
+class Plugins(Struct, frozen=True):
+    """What was found in the entry-point group.
 
-    Raises ConfigError naming the plug-in that cannot be imported.
+    loaded: names of those that are there.  broken: a sentence about each that is not, with its package and the reason.
     """
-    names = []
-    for plugin in entry_points(group=PLUGIN_GROUP):
+
+    loaded: tuple[str, ...] = ()
+    broken: tuple[str, ...] = ()
+
+
+def load_plugins() -> Plugins:
+    """Import the packages of the entry-point group; one that fails does not keep the others away.
+
+    Raises ConfigError where one uses a name that is taken.
+    """
+    loaded, broken = [], []
+    for plugin in sorted(entry_points(group=PLUGIN_GROUP), key=lambda plugin: plugin.name):
+        dist = plugin.dist
+        package = f"package {dist.name} {dist.version}" if dist is not None else plugin.value
         try:
             plugin.load()
-        except ImportError as error:
-            raise ConfigError(f"plug-in {plugin.name!r} ({plugin.value}) cannot be imported: {error}") from error
-        names.append(plugin.name)
-    return names
+        except ConfigError as error:
+            raise ConfigError(f"plug-in {plugin.name!r} ({package}): {error}, or uninstall the package") from error
+        except Exception as error:  # noqa: BLE001  a stranger's module may raise anything when it is imported
+            broken.append(f"plug-in {plugin.name!r} ({package}) cannot be loaded: {type(error).__name__}: {error}")
+        else:
+            loaded.append(plugin.name)
+    return Plugins(tuple(loaded), tuple(broken))

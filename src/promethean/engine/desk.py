@@ -1,4 +1,7 @@
-"""Who works for an account: its strategies, their rules, the instruments and the limits.  Fixed while a runner runs."""
+"""Who works for an account: its strategies, their rules, the instruments and the limits.
+
+It is fixed but for one moment: between two events a runner may put a reloaded strategy's desk in its place.
+"""
 
 from __future__ import annotations
 

@@ -43,6 +43,8 @@ from promethean.domain.events import (
     RunFinished,
     RunnerStarted,
     SignalRaised,
+    StrategyKept,
+    StrategyReloaded,
 )
 from promethean.domain.ids import AccountId, InstrumentId, Lineage, OrderId, StrategyId
 from promethean.domain.market import Mark, MarketView
@@ -197,7 +199,9 @@ def absorb(state: State, event: Event) -> State:
 # ---------------------------------------------------------------- for each kind of fact: the fields it changes
 
 Changes = dict[str, Any]
-_NOTHING_NEW = frozenset({SignalRaised, IntentRefused, *START_RECORDS})  # a start changes nothing that was refused for
+_NOTHING_NEW = frozenset(
+    {SignalRaised, IntentRefused, StrategyKept, *START_RECORDS}
+)  # a start changes nothing that was refused for
 
 
 def _account_opened(account: Account, event: AccountOpened) -> Changes:
@@ -247,6 +251,10 @@ def _halt_lifted(account: Account, event: HaltLifted) -> Changes:
         return {"halts": halts}
     # Lifting a halt opens no account that still differs from its venue.
     return {"halts": halts, "mode": AccountMode.ACTIVE if account.reconciled else AccountMode.REDUCING}
+
+
+def _strategy_told(account: Account, event: StrategyReloaded | StrategyKept) -> Changes:
+    return {}  # the desk changes, and nothing that an account is
 
 
 def _lease_lost(account: Account, event: LeaseLost) -> Changes:
@@ -468,6 +476,8 @@ _CHANGES: Mapping[type[Any], Callable[[Account, Any], Changes]] = MappingProxyTy
         BreakerTripped: _breaker_tripped,
         HaltSet: _halt_set,
         HaltLifted: _halt_lifted,
+        StrategyReloaded: _strategy_told,
+        StrategyKept: _strategy_told,
         LeaseLost: _lease_lost,
         SignalRaised: _signal_raised,
         IntentRefused: _intent_refused,

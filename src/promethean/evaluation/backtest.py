@@ -46,11 +46,11 @@ def backtest(
 ) -> Backtest:
     """Run one strategy over the candles of a frame.
 
-    strategy: the array strategy; None for one that has a state of its own.
+    strategy: the array strategy; None for one that is asked at every event.
     desk:     makes the desk for the engine, where its steps are needed.
     rules:    for the compiled loop; None where limits other than those of research apply.
     """
-    reason = "a strategy with a state of its own" if strategy is None else None
+    reason = "a strategy that is asked at every event" if strategy is None else None
     reason = reason or ("limits that the compiled loop does not know" if rules is None else rules.needs_steps())
     unknown = 0
     if strategy is not None and rules is not None and reason is None:

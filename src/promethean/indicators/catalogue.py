@@ -61,7 +61,7 @@ class Indicator:
     @property
     def outputs(self) -> tuple[str, ...]:
         """The fields of what it gives, the main one first; none for a single array."""
-        given = get_type_hints(self.function)["return"]
+        given = get_type_hints(self.function).get("return")
         return tuple(getattr(given, "_fields", ()))
 
     def _parameters(self) -> Iterable[tuple[str, inspect.Parameter]]:
@@ -83,14 +83,14 @@ def indicator(
     window: Callable[..., int] | None = None,
     resume: Callable[..., tuple[Any, State]] | None = None,
 ) -> Callable[[Callable[P, R]], Callable[P, R]]:
-    """Register an array function under `name`; its family is the folder that its module lies in.
+    """Register an array function under `name`; its family is the folder that its module lies in, if it is in one.
 
     Exactly one of `window` and `resume` is given, as `Indicator` says.
     """
     assert (window is None) != (resume is None), f"indicator {name} needs a window or a way to resume"
 
     def decorate(function: Callable[P, R]) -> Callable[P, R]:
-        family = function.__module__.split(".")[-2]
+        family = function.__module__.split(".")[-2:][0]
         INDICATORS.add(name, Indicator(name, family, function, window, resume))
         return function
 

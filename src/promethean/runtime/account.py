@@ -35,9 +35,11 @@ from promethean.domain.events import (
     RecordingEnded,
     RunFinished,
     RunnerStarted,
+    StrategyKept,
+    StrategyReloaded,
     VenueReport,
 )
-from promethean.domain.ids import InstrumentId, Lineage, OrderId, StreamName, fact_id
+from promethean.domain.ids import InstrumentId, Lineage, OrderId, StrategyId, StreamName, fact_id
 from promethean.domain.instants import NS_PER_S
 from promethean.domain.market import MarketView
 from promethean.domain.orders import VALIDITY_NS, Order, OrderStatus
@@ -264,6 +266,15 @@ class AccountRunner:
     async def look_around(self) -> None:
         """What does not come as a market event: the kill latches.  Called between batches."""
         await self._follow_latches()
+
+    async def use(self, desk: Desk, strategy: StrategyId, config_hash: str) -> None:
+        """Go on with the desk of a strategy file that has changed; between two events."""
+        self._desk = desk
+        await self.take(StrategyReloaded(self._time(), strategy, config_hash))
+
+    async def keep(self, strategy: StrategyId, reason: str) -> None:
+        """Record that a strategy file has changed and is not used."""
+        await self.take(StrategyKept(self._time(), strategy, reason))
 
     def _step(self, event: Event) -> None:
         before = self.state

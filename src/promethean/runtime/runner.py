@@ -12,6 +12,7 @@ from promethean.engine.state import State
 from promethean.runtime.account import MARKET_EVENTS, AccountRunner
 from promethean.runtime.feeds.port import BATCH_ITEMS, Feed, FeedItem
 from promethean.runtime.paper import has_end
+from promethean.runtime.reloading import StrategyWatch
 from promethean.storage.journal import Journal, Seen, account_stream, market_stream
 
 log = logging.getLogger(__name__)
@@ -29,6 +30,7 @@ class Runner:
     tick:    is given the account's state and the number of candles it has handled, after every batch.
     close_at_end: whether what is open when a recording ends is closed at its last close.
     on_candles: is given the closed candles of each batch, for the market store; None when nobody stores them.
+    reloading: looks whether the strategy file has changed; None when it does not matter.
     """
 
     def __init__(
@@ -42,6 +44,7 @@ class Runner:
         tick: Callable[[State, int], None] | None = None,
         on_candles: Callable[[Sequence[CandleClosed]], None] | None = None,
         close_at_end: bool = False,
+        reloading: StrategyWatch | None = None,
     ) -> None:
         self._feed = feed
         self._journal = journal
@@ -51,6 +54,7 @@ class Runner:
         self._tick = tick
         self._on_candles = on_candles
         self._close_at_end = close_at_end
+        self._reloading = reloading
         self._stopping = asyncio.Event()
         (self._instrument,) = feed.instruments
         self._stream = market_stream(feed.name, self._instrument)
@@ -144,18 +148,25 @@ class Runner:
             if arriving in done:
                 return arriving.result()
             arriving.cancel()
-            await self._account.look_around()
+            await self._look_around()
             await self._account.commit()
         return None
+
+    async def _look_around(self) -> None:
+        await self._account.look_around()
+        if self._reloading is not None:
+            await self._reloading.look()
 
     async def _handle(self, items: Sequence[FeedItem]) -> None:
         """Some events in a row; then a look at the kill latches, and a word to who looks on."""
         for sequence, event in items:
+            if self._reloading is not None and type(event) is CandleClosed:
+                await self._reloading.before_candle()
             await self._account.on_market(event, sequence)
         self._handled(items)
         if self._on_candles is not None:
             self._on_candles([item.event for item in items if isinstance(item.event, CandleClosed)])
-        await self._account.look_around()
+        await self._look_around()
         if self._tick is not None:
             self._tick(self._account.state, self.candles)
 

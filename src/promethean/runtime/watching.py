@@ -41,9 +41,13 @@ class Watcher(Protocol):
         ...
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class RunInfo:
-    """What runs: for people.  total: candles of a recorded feed, None when it has no end."""
+    """What runs: for people.
+
+    strategy: the one that runs now; the one field that changes, when its file is reloaded.
+    total:    candles of a recorded feed, None when it has no end.
+    """
 
     provenance: str
     is_synthetic: bool

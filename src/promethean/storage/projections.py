@@ -37,6 +37,8 @@ from promethean.domain.events import (
     RunFinished,
     RunnerStarted,
     SignalRaised,
+    StrategyKept,
+    StrategyReloaded,
 )
 from promethean.domain.ids import AccountId, InstrumentId, OrderId, StrategyId, UserId, fact_id
 from promethean.domain.instants import DAY_NS, to_datetime
@@ -180,6 +182,8 @@ class Projector:
                 self._order_of(event.order_id, before, after)
             case OrderClaimed() | OrderDropped() | CancelRequested():
                 self._order_of(event.order_id, before, after)
+            case StrategyReloaded() | StrategyKept():
+                pass  # the row of the strategy is written by who reloads it
             case RunnerStarted() | Reconciled() | RecordingEnded() | RunFinished() | HaltLifted() | LeaseLost():
                 pass  # they change nothing that a table shows
 

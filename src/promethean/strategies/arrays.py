@@ -102,7 +102,7 @@ class Telling(Protocol):
         ...
 
 
-class _Speaking:
+class Speaking:
     """What recorded and live candles have in common: signals and readings of one candle."""
 
     def __init__(self, strategy: ArrayStrategy) -> None:
@@ -139,7 +139,7 @@ class _Speaking:
         )
 
 
-class Prepared(_Speaking):
+class Prepared(Speaking):
     """An array strategy at the candles of a recording, which are all there from the beginning."""
 
     def __init__(self, strategy: ArrayStrategy, frame: Frame) -> None:
@@ -165,7 +165,7 @@ class Prepared(_Speaking):
         return {name: float(array[place]) if place >= 0 else np.nan for name, array in self._said.readings.items()}
 
 
-class Trailing(_Speaking):
+class Trailing(Speaking):
     """An array strategy at live candles: each one is judged from the trailing window that ends with it."""
 
     def __init__(self, strategy: ArrayStrategy) -> None:

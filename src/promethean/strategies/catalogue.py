@@ -12,6 +12,7 @@ from promethean.domain.market import MarketView
 from promethean.domain.registry import Registry
 from promethean.domain.signals import Signal
 from promethean.strategies.arrays import ArrayStrategy
+from promethean.strategies.candle_strategy import CandleStrategy
 
 
 class Strategy(Protocol):
@@ -52,7 +53,7 @@ class StrategyClass(Protocol):
         timeframe: str,
         parameters: Mapping[str, Decimal | bool],
         can_short: bool,
-    ) -> Strategy | ArrayStrategy:
+    ) -> Strategy | ArrayStrategy | CandleStrategy:
         """The strategy."""
         ...
 

@@ -21,6 +21,8 @@ from promethean.domain.orders import OrderType, Protection, Tier
 from promethean.domain.sizing import Sizing
 from promethean.domain.yaml_text import load_yaml
 from promethean.strategies.arrays import ArrayStrategy
+from promethean.strategies.by_candle import ByCandle
+from promethean.strategies.candle_strategy import CandleStrategy
 from promethean.strategies.catalogue import STRATEGIES, Strategy
 from promethean.strategies.conditional import Conditions, ConditionStrategy
 from promethean.strategies.conditional_file import read_conditions
@@ -249,13 +251,14 @@ def _read_conditional(sections: Section, content: Mapping[str, Any], config_hash
     )
 
 
-def _schedule(sections: Section, strategy: Strategy | ArrayStrategy) -> Schedule | None:
+def _schedule(sections: Section, made: Strategy | ArrayStrategy | CandleStrategy) -> Schedule | None:
     """When the strategy may enter, found to fit it."""
     schedule = read_schedule(sections)
     if schedule is None:
         return None
+    strategy = ByCandle(lambda: made) if isinstance(made, CandleStrategy) else made
     if not isinstance(strategy, ArrayStrategy):
-        raise sections.error("schedule", "is not available for a strategy with a state of its own; remove it")
+        raise sections.error("schedule", "is not available for a strategy that is asked at every event; remove it")
     sections.within("schedule", lambda: Scheduled(strategy, schedule))
     return schedule
 
@@ -334,8 +337,6 @@ def _parameters(parameters: Section) -> dict[str, Decimal | bool]:
             raise parameters.error(key, f"is {value!r}; write a number without a unit, or true or false")
         values[key] = value if isinstance(value, bool) else Decimal(value)
     return values
-
-
 
 
 def _execution(execution: Section, market: Section) -> tuple[OrderType | None, Decimal | None, Simulation]:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import numpy as np
 from msgspec import Struct
-from msgspec.structs import asdict
 from numpy.typing import NDArray
 
 from promethean.domain.candles import IntArray, timeframe_ns
@@ -80,7 +79,8 @@ class Scheduled:
             both = (heard.leave != 0) & (heard.leave != closes)
             turned = np.where(both, np.int8(CLOSES_ALL), closes)
             leave = np.where(outside & (heard.side != 0), turned, heard.leave).astype(np.int8)
-        return Heard(**(asdict(heard) | {"side": side, "leave": leave}), heard=heard)
+        said = {name: getattr(heard, name) for name in Said.__struct_fields__}
+        return Heard(**(said | {"side": side, "leave": leave}), heard=heard)
 
     def reason(self, said: Said, at: int) -> str:
         """Why, by the strategy; and that the schedule made an exit of an entry."""

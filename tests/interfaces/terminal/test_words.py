@@ -34,8 +34,10 @@ from promethean.domain.events import (
     RunFinished,
     RunnerStarted,
     SignalRaised,
+    StrategyKept,
+    StrategyReloaded,
 )
-from promethean.domain.ids import Lineage, OrderId
+from promethean.domain.ids import Lineage, OrderId, StrategyId
 from promethean.domain.instruments import Instrument
 from promethean.domain.market import Side
 from promethean.domain.orders import OrderRole
@@ -76,6 +78,12 @@ PLAIN_FACTS: list[tuple[AccountEvent, str, str]] = [
         "platform kill switch set by ann: too hot; closing positions",
     ),
     (HaltLifted(AT, "platform", "ann"), "unkill", "platform kill switch lifted by ann"),
+    (
+        StrategyReloaded(AT, StrategyId("s"), "0123456789abcdef"),
+        "strategy",
+        "s follows its changed file, content 0123456789ab",
+    ),
+    (StrategyKept(AT, StrategyId("s"), "low is a word"), "strategy", "s keeps its running version: low is a word"),
     (LeaseLost(AT), "lease", "another process has taken this account; this one writes nothing any more"),
     (OrderDropped(AT, O, "kill_switch"), "dropped", "the order was given up before it was sent: kill_switch"),
     (OrderRejected(AT, O, "funds", "not enough", "e"), "rejected", "the venue refused the order: funds not enough"),

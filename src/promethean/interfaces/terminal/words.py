@@ -32,6 +32,8 @@ from promethean.domain.events import (
     RunFinished,
     RunnerStarted,
     SignalRaised,
+    StrategyKept,
+    StrategyReloaded,
 )
 from promethean.domain.instants import format_instant
 from promethean.domain.instruments import Instrument
@@ -167,6 +169,14 @@ def _lifted(fact: HaltLifted, state: State, numbers: Numbers) -> Written:
     return "unkill", Tone.NOTICE, f"{fact.scope} kill switch lifted by {fact.by}"
 
 
+def _reloaded(fact: StrategyReloaded, state: State, numbers: Numbers) -> Written:
+    return "strategy", Tone.NOTICE, f"{fact.strategy} follows its changed file, content {fact.config_hash[:12]}"
+
+
+def _kept(fact: StrategyKept, state: State, numbers: Numbers) -> Written:
+    return "strategy", Tone.ALARM, f"{fact.strategy} keeps its running version: {fact.reason}"
+
+
 def _lease(fact: LeaseLost, state: State, numbers: Numbers) -> Written:
     return "lease", Tone.ALARM, "another process has taken this account; this one writes nothing any more"
 
@@ -269,6 +279,8 @@ _LINES: Mapping[type[Any], Callable[[Any, State, Numbers], Written]] = {
     RunnerStarted: _started,
     Reconciled: _reconciled,
     RecordingEnded: _over,
+    StrategyReloaded: _reloaded,
+    StrategyKept: _kept,
     RunFinished: _finished,
     DayStarted: _day,
     BreakerTripped: _breaker,
