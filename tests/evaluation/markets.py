@@ -153,6 +153,7 @@ def levels(draw: st.DrawFn, series: CandleSeries, side: Any) -> tuple[Any, Any]:
     away = 1 + side * (np.abs(random.normal(0, 0.004, (3, len(series)))) + 0.0003)
     stop, near, far = series.close / away[0], series.close * away[1], series.close * away[1] * away[2]
     for prices in (stop, near, far):
+        np.round(prices, 6, out=prices)  # a float has no digits to tell a finer price from a tick of the finest market
         prices[random.random(len(series)) < 0.2] = np.nan
     brought: tuple[Any, Any] = draw(st.sampled_from([(stop, ()), (None, (near,)), (stop, (near, far))]))
     return brought
