@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import enum
+import math
 import re
 from decimal import ROUND_CEILING, ROUND_DOWN, ROUND_FLOOR, ROUND_HALF_DOWN, ROUND_HALF_UP, Decimal
 
@@ -28,6 +29,10 @@ class Rounding(enum.StrEnum):
     UP = ROUND_CEILING
     NEAREST = ROUND_HALF_UP
     NEAREST_DOWN = ROUND_HALF_DOWN  # the mirror image for shorts
+
+
+FLOAT_NOISE, FLOAT_PART = Decimal("1e-6"), Decimal("1e-15")
+"""Of a tick, and of the price in ticks: what the float64 of a price cannot be told from."""
 
 
 class Instrument(Struct, frozen=True):
@@ -75,6 +80,21 @@ class Instrument(Struct, frozen=True):
             raise ValueError(f"{self.id}: {price} is not a price")
         steps = price / self.price_increment
         return steps.to_integral_value(rounding) * self.price_increment
+
+    def round_float(self, price: float, rounding: Rounding) -> Decimal:
+        """A float64 price on the tick grid, up or down; what a float cannot tell from a whole tick is that tick.
+
+        Raises ValueError when the price is not finite.
+        """
+        if not math.isfinite(price):
+            raise ValueError(f"{self.id}: {price} is not a price")
+        steps = Decimal(repr(price)) / self.price_increment
+        whole = steps.to_integral_value(rounding)
+        if whole != steps:
+            nearest = steps.to_integral_value(Rounding.NEAREST)
+            if abs(steps - nearest) <= FLOAT_NOISE + FLOAT_PART * abs(steps):
+                whole = nearest
+        return whole * self.price_increment
 
     def round_quantity(self, quantity: Decimal) -> Decimal:
         """The quantity on the lot grid, towards zero.  Raises ValueError when it is not finite."""

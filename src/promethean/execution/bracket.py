@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from decimal import ROUND_CEILING, ROUND_FLOOR, ROUND_HALF_UP, Decimal
+from decimal import ROUND_FLOOR, ROUND_HALF_UP, Decimal
 
 from msgspec import Struct
 from msgspec.structs import replace
 
-from promethean.domain.instruments import Instrument, Rounding
+from promethean.domain.instruments import FLOAT_NOISE, FLOAT_PART, Instrument, Rounding
 from promethean.domain.market import Side
 from promethean.domain.orders import Intent, OrderRole, OrderType, Protection, Tier
 from promethean.domain.positions import Position
 
 ZERO, ONE = Decimal(0), Decimal(1)
-_HALF, _FLOAT_NOISE, _FLOAT_PART = Decimal("0.5"), Decimal("1e-6"), Decimal("1e-15")
+_HALF = Decimal("0.5")
 _STOPPED = {
     OrderRole.STOP: "stop loss",
     OrderRole.TRAILING: "trailing stop",
@@ -156,7 +156,8 @@ def with_levels(
     if stop is None and not targets:
         return protection
     tick = instrument.price_increment
-    stop_at = None if stop is None else _steps_towards(Decimal(repr(stop)) / tick, side) * tick
+    up = Rounding.UP if side is Side.BUY else Rounding.DOWN
+    stop_at = None if stop is None else instrument.round_float(stop, up)
     tiers = tuple(
         Tier(ZERO, share, _nearest_step(Decimal(repr(price)) / tick, side) * tick)
         for price, share in zip(targets, equal_shares(len(targets)), strict=True)
@@ -164,17 +165,10 @@ def with_levels(
     return replace(protection, stop_at=stop_at, tiers=tiers or protection.tiers)
 
 
-def _steps_towards(steps: Decimal, side: Side) -> Decimal:
-    nearest = steps.to_integral_value()
-    if abs(steps - nearest) <= _FLOAT_NOISE + _FLOAT_PART * abs(steps):
-        return nearest
-    return steps.to_integral_value(ROUND_CEILING if side is Side.BUY else ROUND_FLOOR)
-
-
 def _nearest_step(steps: Decimal, side: Side) -> Decimal:
     lower = steps.to_integral_value(ROUND_FLOOR)
     part = steps - lower
-    if abs(part - _HALF) <= _FLOAT_NOISE + _FLOAT_PART * abs(steps):
+    if abs(part - _HALF) <= FLOAT_NOISE + FLOAT_PART * abs(steps):
         return lower + 1 if side is Side.BUY else lower
     return lower + 1 if part > _HALF else lower
 

@@ -23,7 +23,7 @@ def taken_price(
     """
     if slippage_bps and volume is not None:
         price *= 1 + side.sign * slippage_bps / 10_000 * math.sqrt(float(quantity) / volume)
-    return instrument.round_price(Decimal(repr(price)), Rounding.UP if side is Side.BUY else Rounding.DOWN)
+    return instrument.round_float(price, Rounding.UP if side is Side.BUY else Rounding.DOWN)
 
 
 def fee_of(price: Decimal, quantity: Decimal, rate: Decimal) -> Decimal:
