@@ -23,7 +23,7 @@ from promethean.evaluation.rules import (
     TIME,
     TRAILING,
 )
-from promethean.indicators.compiled import compiled, inlined
+from promethean.indicators.compiled import inlined, lean
 from promethean.strategies.arrays import CLOSES_ALL, CLOSES_LONG, CLOSES_SHORT, FlagArray
 
 LEAVES_LONG, LEAVES_SHORT = np.int8(CLOSES_ALL | CLOSES_LONG), np.int8(CLOSES_ALL | CLOSES_SHORT)
@@ -144,7 +144,7 @@ BLOCK = np.uint64(16)
 ONE = np.uint64(1)
 
 
-@inlined
+@lean
 def _next_entry(side: FlagArray, leave: FlagArray, start: int, can_short: bool) -> int:
     """The next candle, from `start` on, at whose close something may be entered; their number when there is none."""
     i, n = np.uint64(start), np.uint64(len(side))
@@ -164,7 +164,7 @@ def _next_entry(side: FlagArray, leave: FlagArray, start: int, can_short: bool) 
     return len(side)
 
 
-@inlined
+@lean
 def _next_for_long(
     low: FloatArray, high: FloatArray, side: FlagArray, leave: FlagArray, start: int, end: int, stop: float,
     target: float,
@@ -186,7 +186,7 @@ def _next_for_long(
     return end
 
 
-@inlined
+@lean
 def _next_for_short(
     low: FloatArray, high: FloatArray, side: FlagArray, leave: FlagArray, start: int, end: int, stop: float,
     target: float,
@@ -426,11 +426,11 @@ def _loses_at(rules: FloatArray, account: FloatArray, places: IntArray) -> float
     return float((2.0 * account[COST] - owed) / (quantity * (1.0 + rules[FEE_TAKER])) * (1.0 - 1e-8))
 
 
-@compiled
+@lean
 def trade_path(
     open_time: IntArray, open_: FloatArray, high: FloatArray, low: FloatArray, close: FloatArray, volume: FloatArray,
     side: FlagArray, leave: FlagArray, stops: FloatArray, fixed: FloatArray, rules: FloatArray, targets: FloatArray,
-    shares: FloatArray, fills: FloatArray,
+    shares: FloatArray, account: FloatArray, places: IntArray, parts: FloatArray, exits: FloatArray, fills: FloatArray,
 ) -> tuple[int, int, int, float, float, float]:  # fmt: skip
     """Fills of one account, in order, written into `fills`, shape (room, 5).
 
@@ -439,17 +439,17 @@ def trade_path(
     fixed:  float64, shape (n, k), prices of their targets, nearest first, NaN for none; k is 0 where none does.
     rules:  what `Rules.numbers` gives.
     targets, shares: of the take-profit tiers, fractions.
+    account, places, parts, exits: what `room_to_work` makes, all zero.
     A fill: its candle, what it was, its number, where it met the market before slippage and rounding, cash after it.
             The number of an entry: the candles since its decision, signed by its side; of a target: which; else 0.
     Returns: status, number of fills, entries refused (cooldown, size, stop, cash), cash at the end, lots held at the
              end (signed), cost of what is held.
     """
-    account, places = np.zeros(8), np.zeros(11, np.int64)
     account[CASH], places[STOPPED_NS] = rules[0], NEVER
     room, n, i, length_ns = len(fills), len(close), 0, int(rules[LENGTH])
-    parts = np.zeros(fixed.shape[1])
-    exits = np.zeros((2, max(len(targets), len(parts))))
     heard, can_short, moves = rules[HEARD] > 0.0, rules[CAN_SHORT] > 0.0, rules[TRAIL] + rules[BREAKS_EVEN] > 0.0
+    # A column is read where it matters alone: a candle that nobody has looked at yet comes from far away.
+    weighs, cools = rules[PARTICIPATION] < WHOLE or rules[SLIPPAGE] > 0.0, rules[COOLDOWN] > 0.0
     while i < n:
         reverses = places[REVERSES]
         if not reverses:
@@ -462,7 +462,8 @@ def trade_path(
         way, decided = places[WAY], places[DECIDED]
         own_stop = stops[decided] if len(stops) else np.nan
         sized = close[i - 1] if reverses else close[decided]
-        lots = _wanted(open_time[decided] + length_ns, sized, own_stop, rules, account, places)
+        decided_ns = open_time[decided] + length_ns if cools else 0
+        lots = _wanted(decided_ns, sized, own_stop, rules, account, places)
         if lots <= 0.0:
             places[REFUSED] += 1
             continue
@@ -476,7 +477,7 @@ def trade_path(
             return TOO_THIN, places[COUNT], places[REFUSED], account[CASH], 0.0, 0.0
         if places[COUNT] + exits.shape[1] + 3 > room:
             return TOO_MANY, places[COUNT], places[REFUSED], account[CASH], 0.0, 0.0
-        entry = _taken(open_[i], way, quantity, volume[i], rules)
+        entry = _taken(open_[i], way, quantity, volume[i] if weighs else 0.0, rules)
         account[BEFORE], account[ENTERED_AT], account[HELD], account[COST] = (
             account[CASH],
             entry,
@@ -516,7 +517,8 @@ def trade_path(
                 if i >= n:
                     break
             if heard or volume[i] > 0.0:
-                opened_ns, opened, traded = open_time[i], open_[i], volume[i]
+                opened, traded = open_[i], volume[i] if weighs else 0.0
+                opened_ns = open_time[i] if cools else 0
                 worst, best = (low[i], high[i]) if way > 0 else (high[i], low[i])
                 if not _meet(
                     i, 0, opened_ns, opened, opened, opened, traded, rules, exits, fills, account, places
@@ -531,8 +533,9 @@ def trade_path(
             if not places[LEAVING]:
                 if moves:
                     _follow(high[i] if way > 0 else low[i], rules, account, places)
-                held_ns = open_time[i] + length_ns - open_time[places[OPENED]]
-                _judge(i, held_ns, close[i], int(side[i]), int(leave[i]), rules, account, places)
+                held_ns = open_time[i] + length_ns - open_time[places[OPENED]] if over < n else 0
+                closed = close[i] if over < n or side[i] == -way else 0.0
+                _judge(i, held_ns, closed, int(side[i]), int(leave[i]), rules, account, places)
             i += 1
         if account[HELD] <= 0.0:
             account[HELD], account[COST] = 0.0, 0.0
@@ -550,3 +553,8 @@ def _share_equally(parts: FloatArray, count: int) -> None:
     for k in range(count - 1):
         parts[k] = share
     parts[count - 1] = 1.0 - share * (count - 1)
+
+
+def room_to_work(targets: int, brought: int) -> tuple[FloatArray, IntArray, FloatArray, FloatArray]:
+    """Account, places, parts and exits for `trade_path`, for so many tiers of the file and of a signal."""
+    return np.zeros(PEAK + 1), np.zeros(REFUSED + 1, np.int64), np.zeros(brought), np.zeros((2, max(targets, brought)))

@@ -84,7 +84,7 @@ def find_path(
 
     heard: whether something trades in every candle; None: look.  room: fills to make space for at first.
     """
-    from promethean.evaluation._kernels import TOO_MANY, TOO_THIN, trade_path
+    from promethean.evaluation._kernels import TOO_MANY, TOO_THIN, room_to_work, trade_path
 
     targets, shares = rules.targets()
     numbers = rules.numbers(heard=bool((candles.volume > 0).all()) if heard is None else heard)
@@ -94,7 +94,8 @@ def find_path(
         fills = np.empty((room, 5))
         status, count, refused, cash, held, cost = trade_path(
             candles.open_time_ns, candles.open, candles.high, candles.low, candles.close, candles.volume,
-            said.side, said.leave, stops, fixed, numbers, targets, shares, fills,
+            said.side, said.leave, stops, fixed, numbers, targets, shares,
+            *room_to_work(len(targets), fixed.shape[1]), fills,
         )  # fmt: skip
         if status == TOO_THIN:
             return None
