@@ -137,11 +137,20 @@ def _tier_lots(
         left -= size
 
 
-# The three searches below run over every candle, sixteen at a time: nearly always none of them matters.  Unsigned
-# numbers spare the loops the question whether an index is negative.
+# The three searches below run over every candle, a block at a time: nearly always none of it matters.  Unsigned numbers
+# spare the loops the question whether an index is negative, and flags that are joined and not asked one by one are
+# joined sixteen at once.
 
 BLOCK = np.uint64(16)
 ONE = np.uint64(1)
+SELLS, BUYS = np.int8(-128), np.int8(1)  # bits of -1 and of +1; the second one is in both, and its block is looked at
+
+
+def extremes(low: FloatArray, high: FloatArray) -> tuple[FloatArray, FloatArray]:
+    """Lowest low and highest high of each whole block of candles, float64, shape (n // 16,)."""
+    blocks = len(low) // int(BLOCK)
+    whole = blocks * int(BLOCK)
+    return low[:whole].reshape(blocks, -1).min(axis=1), high[:whole].reshape(blocks, -1).max(axis=1)
 
 
 @lean
@@ -150,10 +159,10 @@ def _next_entry(side: FlagArray, leave: FlagArray, start: int, can_short: bool) 
     i, n = np.uint64(start), np.uint64(len(side))
     while i < n:
         while i + BLOCK <= n:
-            found = 0
+            found = np.int8(0)
             for k in range(BLOCK):
-                found |= side[i + k] != 0
-            if found:
+                found |= side[i + k]
+            if found != 0:
                 break
             i += BLOCK
         stop = min(i + BLOCK, n)
@@ -166,45 +175,59 @@ def _next_entry(side: FlagArray, leave: FlagArray, start: int, can_short: bool) 
 
 @lean
 def _next_for_long(
-    low: FloatArray, high: FloatArray, side: FlagArray, leave: FlagArray, start: int, end: int, stop: float,
-    target: float,
+    low: FloatArray, high: FloatArray, lows: FloatArray, highs: FloatArray, side: FlagArray, leave: FlagArray,
+    start: int, end: int, stop: float, target: float,
 ) -> int:  # fmt: skip
-    """The next candle, from `start` on, on which a long position may end, or is asked to; `end` when there is none."""
+    """The next candle, from `start` on, on which a long position may end, or is asked to; `end` when there is none.
+
+    lows, highs: what `extremes` gives.
+    """
     i, n = np.uint64(start), np.uint64(end)
-    while i + BLOCK <= n:
-        found = 0
-        for k in range(BLOCK):
-            j = i + k
-            found |= (low[j] <= stop) | (high[j] >= target) | (leave[j] & LEAVES_LONG != 0) | (side[j] < 0)
-        if found:
-            break
-        i += BLOCK
     while i < n:
-        if low[i] <= stop or high[i] >= target or leave[i] & LEAVES_LONG != 0 or side[i] < 0:
-            return int(np.int64(i))
-        i += ONE
+        while i % BLOCK == 0 and i + BLOCK <= n:
+            block = i // BLOCK
+            if lows[block] <= stop or highs[block] >= target:
+                break
+            found = np.int8(0)
+            for k in range(BLOCK):
+                found |= (leave[i + k] & LEAVES_LONG) | (side[i + k] & SELLS)
+            if found != 0:
+                break
+            i += BLOCK
+        last = min(i - i % BLOCK + BLOCK, n)
+        while i < last:
+            if low[i] <= stop or high[i] >= target or leave[i] & LEAVES_LONG != 0 or side[i] < 0:
+                return int(np.int64(i))
+            i += ONE
     return end
 
 
 @lean
 def _next_for_short(
-    low: FloatArray, high: FloatArray, side: FlagArray, leave: FlagArray, start: int, end: int, stop: float,
-    target: float,
+    low: FloatArray, high: FloatArray, lows: FloatArray, highs: FloatArray, side: FlagArray, leave: FlagArray,
+    start: int, end: int, stop: float, target: float,
 ) -> int:  # fmt: skip
-    """The next candle, from `start` on, on which a short position may end, or is asked to; `end` when there is none."""
+    """The next candle, from `start` on, on which a short position may end, or is asked to; `end` when there is none.
+
+    lows, highs: what `extremes` gives.
+    """
     i, n = np.uint64(start), np.uint64(end)
-    while i + BLOCK <= n:
-        found = 0
-        for k in range(BLOCK):
-            j = i + k
-            found |= (high[j] >= stop) | (low[j] <= target) | (leave[j] & LEAVES_SHORT != 0) | (side[j] > 0)
-        if found:
-            break
-        i += BLOCK
     while i < n:
-        if high[i] >= stop or low[i] <= target or leave[i] & LEAVES_SHORT != 0 or side[i] > 0:
-            return int(np.int64(i))
-        i += ONE
+        while i % BLOCK == 0 and i + BLOCK <= n:
+            block = i // BLOCK
+            if highs[block] >= stop or lows[block] <= target:
+                break
+            found = np.int8(0)
+            for k in range(BLOCK):
+                found |= (leave[i + k] & LEAVES_SHORT) | (side[i + k] & BUYS)
+            if found != 0:
+                break
+            i += BLOCK
+        last = min(i - i % BLOCK + BLOCK, n)
+        while i < last:
+            if high[i] >= stop or low[i] <= target or leave[i] & LEAVES_SHORT != 0 or side[i] > 0:
+                return int(np.int64(i))
+            i += ONE
     return end
 
 
@@ -429,11 +452,13 @@ def _loses_at(rules: FloatArray, account: FloatArray, places: IntArray) -> float
 @lean
 def trade_path(
     open_time: IntArray, open_: FloatArray, high: FloatArray, low: FloatArray, close: FloatArray, volume: FloatArray,
-    side: FlagArray, leave: FlagArray, stops: FloatArray, fixed: FloatArray, rules: FloatArray, targets: FloatArray,
-    shares: FloatArray, account: FloatArray, places: IntArray, parts: FloatArray, exits: FloatArray, fills: FloatArray,
+    lows: FloatArray, highs: FloatArray, side: FlagArray, leave: FlagArray, stops: FloatArray, fixed: FloatArray,
+    rules: FloatArray, targets: FloatArray, shares: FloatArray,
+    account: FloatArray, places: IntArray, parts: FloatArray, exits: FloatArray, fills: FloatArray,
 ) -> tuple[int, int, int, float, float, float]:  # fmt: skip
     """Fills of one account, in order, written into `fills`, shape (room, 5).
 
+    lows, highs: what `extremes` gives.
     side:   int8, +1 where a BUY is said at the close of a candle, -1 where a SELL is, else 0.  leave: as `Said` has it.
     stops:  float64, shape (n,), prices of the stops that entries bring along, NaN for none; empty where none does.
     fixed:  float64, shape (n, k), prices of their targets, nearest first, NaN for none; k is 0 where none does.
@@ -478,12 +503,8 @@ def trade_path(
         if places[COUNT] + exits.shape[1] + 3 > room:
             return TOO_MANY, places[COUNT], places[REFUSED], account[CASH], 0.0, 0.0
         entry = _taken(open_[i], way, quantity, volume[i] if weighs else 0.0, rules)
-        account[BEFORE], account[ENTERED_AT], account[HELD], account[COST] = (
-            account[CASH],
-            entry,
-            lots,
-            entry * quantity,
-        )
+        account[BEFORE], account[ENTERED_AT] = account[CASH], entry
+        account[HELD], account[COST] = lots, entry * quantity
         account[CASH] -= account[COST] + account[COST] * rules[FEE_TAKER]
         _record(ENTRY + REVERSAL * reverses, way * (i - decided), open_[i], i, fills, account, places)
         account[STARTED_AT] = _first_stop(entry, way, own_stop, rules)
@@ -511,9 +532,9 @@ def trade_path(
                     even = _loses_at(rules, account, places)
                     worst = max(worst, even) if way > 0 else min(worst, even)
                 if way > 0:
-                    i = _next_for_long(low, high, side, leave, i, end, worst, best)
+                    i = _next_for_long(low, high, lows, highs, side, leave, i, end, worst, best)
                 else:
-                    i = _next_for_short(low, high, side, leave, i, end, worst, best)
+                    i = _next_for_short(low, high, lows, highs, side, leave, i, end, worst, best)
                 if i >= n:
                     break
             if heard or volume[i] > 0.0:

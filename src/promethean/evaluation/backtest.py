@@ -18,6 +18,9 @@ from promethean.strategies.arrays import ArrayStrategy, Said
 from promethean.strategies.frame import Frame
 
 
+ROOM = 65_536  # fills to make space for at first
+
+
 class Backtest(Struct, frozen=True):
     """What a backtest came to.
 
@@ -77,28 +80,48 @@ class Path(Struct, frozen=True):
     cost: float
 
 
+class Seen(Struct, frozen=True):
+    """What the compiled loop knows of candles beforehand: a sweep looks once.
+
+    heard: whether something trades in every candle.  lows, highs: extremes of blocks of them.
+    """
+
+    heard: bool
+    lows: FloatArray
+    highs: FloatArray
+
+    @classmethod
+    def of(cls, candles: CandleSeries) -> Seen:
+        """Looks through the candles."""
+        from promethean.evaluation._kernels import extremes
+
+        return cls(bool((candles.volume > 0).all()), *extremes(candles.low, candles.high))
+
+
 def find_path(
-    rules: Rules, said: Said, candles: CandleSeries, *, heard: bool | None = None, room: int = 65_536
+    rules: Rules, said: Said, candles: CandleSeries, seen: Seen | None = None, fills: FloatArray | None = None
 ) -> Path | None:
     """Where one account fills; None where a candle is too thin to fill an order whole.
 
-    heard: whether something trades in every candle; None: look.  room: fills to make space for at first.
+    seen:  what is known of the candles; None: look.
+    fills: room for fills, float64, shape (room, 5), that the answer may be written into; None: make some.
     """
     from promethean.evaluation._kernels import TOO_MANY, TOO_THIN, room_to_work, trade_path
 
     targets, shares = rules.targets()
-    numbers = rules.numbers(heard=bool((candles.volume > 0).all()) if heard is None else heard)
+    seen = seen or Seen.of(candles)
+    numbers = rules.numbers(heard=seen.heard)
     stops = said.stop if said.stop is not None else np.empty(0)
     fixed = np.column_stack(said.targets) if said.targets else np.empty((0, 0))
+    fills = np.empty((ROOM, 5)) if fills is None else fills
     while True:
-        fills = np.empty((room, 5))
         status, count, refused, cash, held, cost = trade_path(
             candles.open_time_ns, candles.open, candles.high, candles.low, candles.close, candles.volume,
-            said.side, said.leave, stops, fixed, numbers, targets, shares,
+            seen.lows, seen.highs, said.side, said.leave, stops, fixed, numbers, targets, shares,
             *room_to_work(len(targets), fixed.shape[1]), fills,
         )  # fmt: skip
         if status == TOO_THIN:
             return None
         if status != TOO_MANY:
             return Path(fills[:count], refused, cash, held, cost)
-        room *= 4
+        fills = np.empty((4 * len(fills), 5))

@@ -12,7 +12,7 @@ from msgspec import Struct
 from promethean.domain.candles import CandleSeries
 from promethean.domain.errors import ConfigError
 from promethean.domain.market import Side
-from promethean.evaluation.backtest import Path, find_path
+from promethean.evaluation.backtest import ROOM, Path, Seen, find_path
 from promethean.evaluation.rules import ENTRY, REVERSAL, Rules
 from promethean.exchanges.paper.pricing import taken_price
 from promethean.strategies.arrays import ArrayStrategy
@@ -92,9 +92,10 @@ def sweep(
     Raises ConfigError when an order of some variant does not fit into a candle: only a backtest can carry that.
     """
     outcomes = []
-    heard = bool((frame.candles.volume > 0).all())
+    # One room for the fills of all: made anew each time, it would cost as much as a few hundred of them.
+    seen, fills = Seen.of(frame.candles), np.empty((ROOM, 5))
     for number, (parameters, strategy, rules) in enumerate(variants, 1):
-        found = find_path(rules, strategy.say(frame), frame.candles, heard=heard)
+        found = find_path(rules, strategy.say(frame), frame.candles, seen, fills)
         if found is None:
             raise ConfigError(
                 f"with {_told(parameters)} an order is larger than participation_max of its candle; a sweep fills "
