@@ -148,9 +148,9 @@ SELLS, BUYS = np.int8(-128), np.int8(1)  # bits of -1 and of +1; the second one 
 
 def extremes(low: FloatArray, high: FloatArray) -> tuple[FloatArray, FloatArray]:
     """Lowest low and highest high of each whole block of candles, float64, shape (n // 16,)."""
-    blocks = len(low) // int(BLOCK)
-    whole = blocks * int(BLOCK)
-    return low[:whole].reshape(blocks, -1).min(axis=1), high[:whole].reshape(blocks, -1).max(axis=1)
+    size = int(BLOCK)
+    whole = len(low) // size * size
+    return low[:whole].reshape(-1, size).min(axis=1), high[:whole].reshape(-1, size).max(axis=1)
 
 
 @lean

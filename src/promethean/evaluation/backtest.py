@@ -17,7 +17,6 @@ from promethean.exchanges.paper.venue import PaperTerms
 from promethean.strategies.arrays import ArrayStrategy, Said
 from promethean.strategies.frame import Frame
 
-
 ROOM = 65_536  # fills to make space for at first
 
 

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import ParamSpec, TypeVar
+from typing import Any, ParamSpec, TypeVar
 
 P = ParamSpec("P")
 R = TypeVar("R")
+_LEAN: dict[str, Any] = {"cache": True, "nogil": True, "error_model": "numpy", "_nrt": False}
 
 
 def compiled(function: Callable[P, R]) -> Callable[P, R]:
@@ -29,7 +30,7 @@ def lean(function: Callable[P, R]) -> Callable[P, R]:
     """
     import numba
 
-    made: Callable[P, R] = numba.njit(cache=True, nogil=True, error_model="numpy", _nrt=False)(function)
+    made: Callable[P, R] = numba.njit(**_LEAN)(function)
     return made
 
 
@@ -37,7 +38,5 @@ def inlined(function: Callable[P, R]) -> Callable[P, R]:
     """A lean function that becomes part of each that calls it: a call hands over every array as seven words."""
     import numba
 
-    made: Callable[P, R] = numba.njit(cache=True, nogil=True, error_model="numpy", _nrt=False, forceinline=True)(
-        function
-    )
+    made: Callable[P, R] = numba.njit(**_LEAN, forceinline=True)(function)
     return made
