@@ -52,6 +52,8 @@ def test_the_backtest_is_measured(settings: Settings, candles: Path) -> None:
         found, {"candles", "trades", "final_equity", "candles_per_s", "seconds", "load_seconds", "peak_rss_mb"}
     )
     assert found["on_candle_candles_per_s"] * found["on_candle_seconds"] == pytest.approx(500, rel=0.01)
+    assert found["moving_exits_candles_per_s"] * found["moving_exits_seconds"] == pytest.approx(500, rel=0.01)
+    assert found["moving_exits_trades"] > 0
     assert (found["data"], found["candles"]) == (candles.name, 500)
     assert found["trades"] > 0
     assert found["candles_per_s"] * found["seconds"] == pytest.approx(500, rel=0.01)

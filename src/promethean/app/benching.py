@@ -6,6 +6,7 @@ import contextlib
 import tempfile
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from decimal import Decimal
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
 
 CASH = Decimal(1_000_000)
 REFERENCE = "reference_rsi"
+MOVING = "reference_moving"  # both sides, tiers, trailing stop, time, breakeven and slippage
 REPEATS = 7
 REPEATS_ON_CANDLE = 5  # each takes a large part of a second
 SWEPT = ("period=6:24:2", "low=20:40:5", "high=65,75")
@@ -39,6 +41,8 @@ def bench_backtest(settings: Settings, data: Path | None) -> dict[str, Any]:
         told = run_on_candle(bench)
         assert told.books.trades == first.result.books.trades, "candle by candle the trades are the same"
         told_seconds = min(_timed(lambda: run_on_candle(bench)) for _ in range(REPEATS_ON_CANDLE))
+        moving = backtesting.run_backtest(settings, replace(options, strategy=MOVING))
+        moving_seconds = min(_timed(lambda: backtesting.run(moving.bench)) for _ in range(REPEATS))
     candles = len(bench.candles)
     return {
         "data": _named(bench, data),
@@ -47,8 +51,11 @@ def bench_backtest(settings: Settings, data: Path | None) -> dict[str, Any]:
         "final_equity": str(first.result.books.cash),
         "candles_per_s": round(candles / seconds, 1),
         "on_candle_candles_per_s": round(candles / told_seconds, 1),
+        "moving_exits_candles_per_s": round(candles / moving_seconds, 1),
+        "moving_exits_trades": moving.metrics.trades,
         "seconds": round(seconds, 6),
         "on_candle_seconds": round(told_seconds, 6),
+        "moving_exits_seconds": round(moving_seconds, 6),
         "first_run_seconds": round(first.seconds, 3),
         "load_seconds": round(load_seconds, 4),
         "peak_rss_mb": round(peak_rss_mb(), 1),
@@ -78,6 +85,10 @@ def bench_sweep(settings: Settings, data: Path | None) -> dict[str, Any]:
         bench = backtesting.prepare(settings, options)
         first = sweeping.sweep_outcomes(bench, options, SWEPT)
         seconds = min(_timed(lambda: sweeping.sweep_outcomes(bench, options, SWEPT)) for _ in range(REPEATS))
+        moving = replace(options, strategy=MOVING)
+        other = backtesting.prepare(settings, moving)
+        sweeping.sweep_outcomes(other, moving, SWEPT)
+        moving_seconds = min(_timed(lambda: sweeping.sweep_outcomes(other, moving, SWEPT)) for _ in range(REPEATS))
     count = len(first)
     return {
         "data": _named(bench, data),
@@ -87,6 +98,7 @@ def bench_sweep(settings: Settings, data: Path | None) -> dict[str, Any]:
         "seconds": round(seconds, 6),
         "seconds_per_combination": round(seconds / count, 6),
         "candles_per_s": round(count * len(bench.candles) / seconds, 1),
+        "moving_exits_candles_per_s": round(count * len(bench.candles) / moving_seconds, 1),
         "peak_rss_mb": round(peak_rss_mb(), 1),
     }
 
