@@ -34,9 +34,9 @@ FOUND, TOO_MANY, TOO_THIN = 0, 1, 2
 # What the loop carries from candle to candle: places in two small arrays.  Helpers get these and single numbers: every
 # array that a call hands over costs as much as a candle.
 
-CASH, HELD, COST, STOP_AT, ENTERED_AT, STARTED_AT, BEFORE, PEAK = range(8)
+CASH, HELD, COST, STOP_AT, ENTERED_AT, STARTED_AT, BEFORE, PEAK, TARGET_AT = range(9)
 """Floats: cash, lots held, what they cost, price of the stop, of the entry, of the first stop, cash before the entry,
-the best price that the stop has followed."""
+the best price that the stop has followed, the price of the nearest target that is left, signed by the side."""
 COUNT, WAY, STOPPED_BY, OPENED, TIERS, DONE, LEAVING, REVERSES, DECIDED, STOPPED_NS, REFUSED = range(11)
 """Integers: fills, side held, what put the stop there, candle of the entry, tiers, whether one is done, why it is left
 at the next open or 0, whether the other side follows, candle of the decision, when a stop closed last, refusals."""
@@ -45,8 +45,8 @@ NEVER = -(2**62)
 (
     AMOUNT, SHARE, LARGEST, STOP_LOSS, FEE_MAKER, FEE_TAKER, SLIPPAGE, PARTICIPATION, OPTIMISTIC, CAN_SHORT, COOLDOWN,
     LENGTH, HEARD, TRAIL, TRAIL_FROM, TRAIL_BY_TIER, BREAKS_EVEN, HOLD, HOLD_ALWAYS, TIGHTENS, FLIPS,
-    LOT, LOTS_MIN, NOTIONAL_MIN, TICK, TICK_SCALE, LOT_STEP, LOT_SCALE,
-) = range(1, 29)  # fmt: skip
+    LOT, LOTS_MIN, NOTIONAL_MIN, TICK, TICK_SCALE, LOT_STEP, LOT_SCALE, STEADY,
+) = range(1, 30)  # fmt: skip
 """The places of the rules, as `Rules.numbers` writes them."""
 
 
@@ -326,6 +326,7 @@ def _meet(
         if not _leave(met, size, TARGET + in_range, k + 1, i, traded, rules, fills, account, places):
             return False
         exits[1, k] = 0.0
+        _find_target(exits, account, places)
         places[DONE] = 1
         if account[HELD] <= 0.0:
             return True
@@ -379,15 +380,14 @@ def _is_losing(price: float, rules: FloatArray, account: FloatArray, places: Int
 
 @inlined
 def _judge(
-    i: int, held_ns: int, close: float, side: int, leave: int, rules: FloatArray, account: FloatArray,
+    i: int, is_over: bool, close: float, side: int, leave: int, rules: FloatArray, account: FloatArray,
     places: IntArray,
 ) -> None:  # fmt: skip
     """At the close of a candle: whether the position is left at the next open, by its time or by what is said.
 
-    held_ns: since the beginning of the candle of its entry.
+    is_over: whether its time is.
     """
     way = places[WAY]
-    is_over = rules[HOLD] > 0.0 and held_ns >= int(rules[HOLD])
     if is_over and (rules[HOLD_ALWAYS] > 0.0 or _is_losing(close, rules, account, places)):
         places[LEAVING] = TIME
         return
@@ -409,13 +409,19 @@ def _judge(
 
 
 @inlined
-def _next_best(rules: FloatArray, exits: FloatArray, account: FloatArray, places: IntArray) -> float:
-    """The nearest price on the winning side at which something happens: a target, or the stop moves."""
-    way, entry = places[WAY], account[ENTERED_AT]
+def _find_target(exits: FloatArray, account: FloatArray, places: IntArray) -> None:
+    """Note the price of the nearest target that is left."""
     nearest = np.inf
     for k in range(places[TIERS]):
         if exits[1, k] > 0.0:
-            nearest = min(nearest, exits[0, k] * way)
+            nearest = min(nearest, exits[0, k] * places[WAY])
+    account[TARGET_AT] = nearest
+
+
+@inlined
+def _next_best(rules: FloatArray, account: FloatArray, places: IntArray) -> float:
+    """The nearest price on the winning side, signed by it, at which something happens: a target, or the stop moves."""
+    way, entry, nearest = places[WAY], account[ENTERED_AT], account[TARGET_AT]
     if rules[TRAIL] > 0.0:
         if account[PEAK] > 0.0:
             nearest = min(nearest, account[PEAK] * way)
@@ -433,6 +439,8 @@ def _next_best(rules: FloatArray, exits: FloatArray, account: FloatArray, places
 @inlined
 def _time_is_over(open_time: IntArray, end: int, rules: FloatArray, places: IntArray) -> int:
     """The candle at whose close the position's time is over; `end` when there is none."""
+    if rules[STEADY] > 0.0:
+        return min(int(places[OPENED] + math.ceil(rules[HOLD] / rules[LENGTH]) - 1), end)
     due = open_time[places[OPENED]] + int(rules[HOLD]) - int(rules[LENGTH])
     i = min(places[OPENED] + int(rules[HOLD] / rules[LENGTH]) + 1, end)
     while i > places[OPENED] and open_time[i - 1] >= due:
@@ -520,11 +528,12 @@ def trade_path(
         else:
             places[TIERS] = len(targets)
             _tier_lots(lots, entry, way, targets, shares, False, rules, exits)
+        _find_target(exits, account, places)
         over = _time_is_over(open_time, n, rules, places) if rules[HOLD] > 0.0 else n
         while i < n:
             if i > places[OPENED] and not places[LEAVING]:
                 # On to the next candle on which something can happen: nearly all are passed over here.
-                worst, best = account[STOP_AT], _next_best(rules, exits, account, places) * way
+                worst, best = account[STOP_AT], _next_best(rules, account, places) * way
                 end = n
                 if i <= over:
                     end = over
@@ -537,10 +546,11 @@ def trade_path(
                     i = _next_for_short(low, high, lows, highs, side, leave, i, end, worst, best)
                 if i >= n:
                     break
-            if heard or volume[i] > 0.0:
+            worst, best = (low[i], high[i]) if way > 0 else (high[i], low[i])
+            is_reached = (worst - account[STOP_AT]) * way <= 0.0 or best * way >= account[TARGET_AT]
+            if (is_reached or places[LEAVING]) and (heard or volume[i] > 0.0):
                 opened, traded = open_[i], volume[i] if weighs else 0.0
                 opened_ns = open_time[i] if cools else 0
-                worst, best = (low[i], high[i]) if way > 0 else (high[i], low[i])
                 if not _meet(
                     i, 0, opened_ns, opened, opened, opened, traded, rules, exits, fills, account, places
                 ):  # fmt: skip
@@ -553,10 +563,9 @@ def trade_path(
                 break
             if not places[LEAVING]:
                 if moves:
-                    _follow(high[i] if way > 0 else low[i], rules, account, places)
-                held_ns = open_time[i] + length_ns - open_time[places[OPENED]] if over < n else 0
-                closed = close[i] if over < n or side[i] == -way else 0.0
-                _judge(i, held_ns, closed, int(side[i]), int(leave[i]), rules, account, places)
+                    _follow(best, rules, account, places)
+                closed = close[i] if i >= over or side[i] == -way else 0.0
+                _judge(i, i >= over, closed, int(side[i]), int(leave[i]), rules, account, places)
             i += 1
         if account[HELD] <= 0.0:
             account[HELD], account[COST] = 0.0, 0.0
@@ -578,4 +587,4 @@ def _share_equally(parts: FloatArray, count: int) -> None:
 
 def room_to_work(targets: int, brought: int) -> tuple[FloatArray, IntArray, FloatArray, FloatArray]:
     """Account, places, parts and exits for `trade_path`, for so many tiers of the file and of a signal."""
-    return np.zeros(PEAK + 1), np.zeros(REFUSED + 1, np.int64), np.zeros(brought), np.zeros((2, max(targets, brought)))
+    return np.zeros(TARGET_AT + 1), np.zeros(REFUSED + 1, np.int64), np.zeros(brought), np.zeros((2, max(targets, brought)))

@@ -82,10 +82,12 @@ class Path(Struct, frozen=True):
 class Seen(Struct, frozen=True):
     """What the compiled loop knows of candles beforehand: a sweep looks once.
 
-    heard: whether something trades in every candle.  lows, highs: extremes of blocks of them.
+    heard: whether something trades in every candle.  step_ns: from each candle to the next; 0 where that differs.
+    lows, highs: extremes of blocks of them.
     """
 
     heard: bool
+    step_ns: int
     lows: FloatArray
     highs: FloatArray
 
@@ -94,7 +96,10 @@ class Seen(Struct, frozen=True):
         """Looks through the candles."""
         from promethean.evaluation._kernels import extremes
 
-        return cls(bool((candles.volume > 0).all()), *extremes(candles.low, candles.high))
+        steps = np.diff(candles.open_time_ns)
+        is_steady = len(steps) > 0 and bool((steps == steps[0]).all())
+        heard = bool((candles.volume > 0).all())
+        return cls(heard, int(steps[0]) if is_steady else 0, *extremes(candles.low, candles.high))
 
 
 def find_path(
@@ -109,7 +114,7 @@ def find_path(
 
     targets, shares = rules.targets()
     seen = seen or Seen.of(candles)
-    numbers = rules.numbers(heard=seen.heard)
+    numbers = rules.numbers(heard=seen.heard, steady=seen.step_ns == rules.seat.timeframe_ns)
     stops = said.stop if said.stop is not None else np.empty(0)
     fixed = np.column_stack(said.targets) if said.targets else np.empty((0, 0))
     fills = np.empty((ROOM, 5)) if fills is None else fills

@@ -36,10 +36,11 @@ class Rules(Struct, frozen=True):
         """The market that is traded."""
         return self.seat.instrument
 
-    def numbers(self, *, heard: bool) -> FloatArray:
+    def numbers(self, *, heard: bool, steady: bool) -> FloatArray:
         """The rules and the grid of the market as the compiled loop takes them, in the order of its names.
 
-        heard: whether something trades in every candle.
+        heard:  whether something trades in every candle.
+        steady: whether each candle follows the one before it without a hole.
         """
         seat, terms, sizing = self.seat, self.terms, self.seat.sizing
         trail, hold, instrument = seat.protection.trail, seat.protection.hold, self.instrument
@@ -72,6 +73,7 @@ class Rules(Struct, frozen=True):
                 instrument.notional_min,
                 *as_fraction(instrument.price_increment),
                 *as_fraction(instrument.quantity_increment),
+                steady,
             ],
             np.float64,
         )
