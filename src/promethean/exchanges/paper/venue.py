@@ -12,14 +12,11 @@ interrupted goes on where it stood.
 
 from __future__ import annotations
 
-import math
 import zlib
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 from types import MappingProxyType
-
-from msgspec.structs import replace
 
 from promethean.domain.candles import Candle
 from promethean.domain.events import (
@@ -37,16 +34,17 @@ from promethean.domain.instants import NS_PER_MS
 from promethean.domain.instruments import Instrument, MarketType
 from promethean.domain.market import Quote, Side
 from promethean.domain.money import Money, plain
-from promethean.domain.orders import Exit, Order, OrderRole, OrderStatus, OrderType
+from promethean.domain.orders import Order, OrderRole, OrderStatus, OrderType
 from promethean.domain.positions import Fill, Position
+from promethean.exchanges.paper.book import Resting, is_triggered, quote_price, stop_reached, stops_first
+from promethean.exchanges.paper.exits import AttachedExits
 from promethean.exchanges.paper.pricing import fee_of, taken_price
 from promethean.exchanges.port import Capabilities
-from promethean.execution.bracket import Bracket, exit_intent, protective_legs
+from promethean.execution.bracket import Bracket
 
 ZERO = Decimal(0)
 NAMES = Names()
 PAPER = StrategyId("paper")  # a venue nets what all strategies hold
-Slot = tuple[StrategyId, InstrumentId]
 _Reaches = Callable[[Order, Candle], float | None]
 
 
@@ -67,54 +65,6 @@ class PaperTerms:
     participation_max: Decimal = Decimal("0.1")
     optimistic: bool = False
     seed: int = 0
-
-
-@dataclass(slots=True)
-class _Resting:
-    """An order in the book.
-
-    arrives_at_ns: when the venue has it.  filled_at_ns: its last fill.  expires_at_ns: when its time in force is over.
-    below, above:  prices from which on it can be filled: at or under the one, at or over the other.
-    """
-
-    order: Order
-    arrives_at_ns: int
-    below: float
-    above: float
-    expires_at_ns: float
-    remaining: Decimal
-    fills: int
-    filled_at_ns: int
-
-    @classmethod
-    def of(cls, order: Order, arrives_at_ns: int) -> _Resting:
-        """What is left of an order, in the book."""
-        intent = order.intent
-        below, above = -math.inf, math.inf
-        if intent.type is OrderType.MARKET:
-            below = math.inf
-        elif (intent.side is Side.BUY) == (intent.type is OrderType.LIMIT):
-            below = float(intent.limit_price or intent.stop_price or 0)
-        else:
-            above = float(intent.limit_price or intent.stop_price or 0)
-        expires_at_ns = intent.expires_at_ns if intent.expires_at_ns is not None else math.inf
-        filled_at_ns = order.filled_at_ns if order.filled_at_ns is not None else -1
-        return cls(
-            order, arrives_at_ns, below, above, expires_at_ns, order.remaining, len(order.trade_ids), filled_at_ns
-        )
-
-    def resize(self, order: Order, remaining: Decimal) -> None:
-        """The same order with another price and size; it keeps its place in time and its fills."""
-        moved = _Resting.of(order, self.arrives_at_ns)
-        self.order, self.below, self.above, self.remaining = order, moved.below, moved.above, remaining
-
-
-@dataclass(slots=True)
-class _Held:
-    """A position whose exits are the venue's.  entry: the order that it came from."""
-
-    bracket: Bracket
-    entry: OrderId
 
 
 class PaperVenue:
@@ -143,8 +93,8 @@ class PaperVenue:
         self._terms = terms
         self.cash = cash
         """Quote units that tie up nothing: what was paid for longs and the notional of shorts is taken out of it."""
-        self._book: dict[OrderId, _Resting] = {}
-        self._brackets: dict[Slot, _Held] = {}  # positions whose exits came with their entries
+        self._book: dict[OrderId, Resting] = {}
+        self._exits = AttachedExits(self._book, names)
         self._positions: dict[InstrumentId, Position] = {}
         self._log: dict[OrderId, list[VenueReport]] = {}
         self._seen_at_ns: dict[InstrumentId, int] = {}
@@ -173,9 +123,7 @@ class PaperVenue:
         self._seen_at_ns = dict(seen_at_ns)
         self._book.clear()
         orders = tuple(orders)
-        entries = {_slot(order): order.parent for order in orders if order.parent is not None}
-        held = {(bracket.position.strategy, bracket.position.instrument): bracket for bracket in brackets}
-        self._brackets = {slot: _Held(held[slot], entry) for slot, entry in entries.items() if slot in held}
+        self._exits.restore(orders, brackets)
         for order in sorted(orders, key=lambda order: order.sent_at_ns or 0):
             if order.status is OrderStatus.SENDING:
                 self.receive(order)
@@ -301,7 +249,7 @@ class PaperVenue:
 
     def _rest(self, order: Order) -> None:
         assert order.sent_at_ns is not None, "an order is claimed before it is sent"
-        self._book[order.id] = _Resting.of(order, order.sent_at_ns + self._latency_ns(order))
+        self._book[order.id] = Resting.of(order, order.sent_at_ns + self._latency_ns(order))
 
     def _latency_ns(self, order: Order) -> int:
         """Drawn from the seed and from what the order is, so that a repeated run draws the same."""
@@ -364,17 +312,17 @@ class PaperVenue:
 
     def _in_range(self, candle: Candle) -> Iterator[VenueReport]:
         """What the candle reached after its open: stops first, then limits; booked at its last nanosecond."""
-        for reached in (_stop_reached, self._limit_reached):
+        for reached in (stop_reached, self._limit_reached):
             while (hit := self._first(candle, reached)) is not None:
                 resting, price, maker = hit
                 yield self._fill(resting, price, maker, candle, candle.close_time_ns - 1)
 
-    def _first(self, candle: Candle, price_of: _Reaches) -> tuple[_Resting, float, bool] | None:
+    def _first(self, candle: Candle, price_of: _Reaches) -> tuple[Resting, float, bool] | None:
         """The first order that this pass fills, with its price before slippage and whether it made liquidity.
 
         Stops go before all others: one that has moved beyond the price and a target below it may meet the same open.
         """
-        for resting in sorted(self._book.values(), key=_stops_first):
+        for resting in sorted(self._book.values(), key=stops_first):
             intent = resting.order.intent
             # The range is booked at the last nanosecond, so what arrives then may be an answer to it.
             if intent.instrument != candle.instrument or resting.arrives_at_ns >= candle.close_time_ns - 1:
@@ -395,7 +343,7 @@ class PaperVenue:
             case OrderType.LIMIT:
                 return price if self._went_through(intent.side, float(intent.limit_price or 0), price) else None
             case _:
-                return price if _triggered(order, price, price) else None
+                return price if is_triggered(order, price, price) else None
 
     def _limit_reached(self, order: Order, candle: Candle) -> float | None:
         intent = order.intent
@@ -410,12 +358,12 @@ class PaperVenue:
         beyond = price < limit if side is Side.BUY else price > limit
         return beyond or (self._terms.optimistic and price == limit)
 
-    def _wanted(self, resting: _Resting) -> Decimal:
+    def _wanted(self, resting: Resting) -> Decimal:
         """Base units that the order may still have."""
         order = resting.order
         return min(resting.remaining, self._reducible(order)) if order.intent.reduce_only else resting.remaining
 
-    def _available(self, resting: _Resting, candle: Candle) -> Decimal:
+    def _available(self, resting: Resting, candle: Candle) -> Decimal:
         """Base units this candle lets the order have."""
         quantity = self._wanted(resting)
         share = Decimal(repr(candle.volume)) * self._terms.participation_max
@@ -436,7 +384,7 @@ class PaperVenue:
                     continue
                 if intent.reduce_only and self._reducible(resting.order) <= 0:
                     continue
-                price = _quote_price(resting.order, quote)
+                price = quote_price(resting.order, quote)
                 if price is not None:
                     hit = resting, price
                     break
@@ -447,7 +395,7 @@ class PaperVenue:
             yield self._fill(resting, price, maker, None, quote.at_ns)
 
     def _fill(
-        self, resting: _Resting, price: float, maker: bool, candle: Candle | None, at_ns: int, *, whole: bool = False
+        self, resting: Resting, price: float, maker: bool, candle: Candle | None, at_ns: int, *, whole: bool = False
     ) -> OrderFilled:
         """One execution.  candle: whose volume it takes from, None for a quote; whole: however little that is."""
         order, intent = resting.order, resting.order.intent
@@ -467,11 +415,11 @@ class PaperVenue:
         )
         self._book_fill(resting, fill)
         evidence = self._names.evidence(order.id, trade_id)
-        report = OrderFilled(fill, evidence, self._make_exits(order, resting.remaining, fill, evidence))
+        report = OrderFilled(fill, evidence, self._exits.after(order, resting.remaining, fill, instrument, evidence))
         self._log.setdefault(order.id, []).append(report)
         return report
 
-    def _book_fill(self, resting: _Resting, fill: Fill) -> None:
+    def _book_fill(self, resting: Resting, fill: Fill) -> None:
         resting.remaining -= fill.quantity
         resting.filled_at_ns = fill.executed_at_ns
         if resting.remaining <= 0:
@@ -481,57 +429,6 @@ class PaperVenue:
         if position.is_open:
             self._positions[fill.instrument] = position
         self.cash += booking.cash
-
-    def _make_exits(self, order: Order, left: Decimal, fill: Fill, evidence: str) -> tuple[Exit, ...] | None:
-        """The exits that rest here after a fill; None for a position whose exits are orders of their own.
-
-        An entry fill makes or moves them all.  An exit fill re-sizes the stop alone, and a stop in the middle of its
-        fills is left alone.  With the position they go.
-        """
-        slot, intent = _slot(order), order.intent
-        held = self._brackets.get(slot)
-        if held is None:
-            if not intent.attached or intent.protection is None:
-                return None
-            position = Position(intent.instrument, intent.strategy)
-            held = self._brackets[slot] = _Held(Bracket(position, intent.protection), order.id)
-        bracket = held.bracket
-        position, _ = bracket.position.apply(fill)
-        tiers_done = max(bracket.tiers_done, intent.leg) if left <= 0 else bracket.tiers_done
-        held.bracket = bracket = Bracket(position, bracket.protection, tiers_done)
-        standing = [other for other in self._book.values() if other.order.parent == held.entry]
-        if not position.is_open:
-            del self._brackets[slot]
-            for resting in standing:
-                del self._book[resting.order.id]
-            return ()
-        if intent.role is not OrderRole.STOP:
-            self._place_exits(held, standing, None if not intent.reduce_only else OrderRole.STOP, fill, evidence)
-        return tuple(_exit(other.order) for other in self._book.values() if other.order.parent == held.entry)
-
-    def _place_exits(
-        self, held: _Held, standing: list[_Resting], only: OrderRole | None, fill: Fill, evidence: str
-    ) -> None:
-        """Put the exits of a position into the book in the sizes and at the prices that it has now.
-
-        only: the role that moves; None when the entry has grown and all do.
-        """
-        position, instrument = held.bracket.position, self._instruments[fill.instrument]
-        old = {resting.order.id: resting for resting in standing if only in (None, resting.order.intent.role)}
-        for leg in protective_legs(position, held.bracket.protection, held.bracket.tiers_done, instrument):
-            if only not in (None, leg.role):
-                continue
-            identity, client = self._names.exit(held.entry, leg.role, leg.leg)
-            known = old.pop(identity, None)
-            filled = known.order.intent.quantity - known.remaining if known is not None else ZERO
-            intent = exit_intent(leg, position, fill.executed_at_ns)
-            if known is not None:
-                known.resize(replace(known.order, intent=replace(intent, quantity=filled + leg.quantity)), leg.quantity)
-                continue
-            order = Exit(identity, client, held.entry, intent).order(fill.executed_at_ns, evidence)
-            self._book[identity] = _Resting.of(order, fill.executed_at_ns)
-        for identity in old:
-            del self._book[identity]
 
     def _expire(self, instrument: InstrumentId, now_ns: int) -> Iterator[VenueReport]:
         """Ends what is good till a date that has passed."""
@@ -544,42 +441,3 @@ class PaperVenue:
                 )
                 self._log.setdefault(resting.order.id, []).append(report)
                 yield report
-
-
-def _stops_first(resting: _Resting) -> tuple[bool, int]:
-    return resting.order.intent.type is not OrderType.STOP_MARKET, resting.arrives_at_ns
-
-
-def _stop_reached(order: Order, candle: Candle) -> float | None:
-    """The trigger price of a stop that the candle's range reaches, or None."""
-    if order.intent.type is not OrderType.STOP_MARKET:
-        return None
-    return float(order.intent.stop_price or 0) if _triggered(order, candle.low, candle.high) else None
-
-
-def _triggered(order: Order, low: float, high: float) -> bool:
-    stop = float(order.intent.stop_price or 0)
-    return high >= stop if order.intent.side is Side.BUY else low <= stop
-
-
-def _quote_price(order: Order, quote: Quote) -> float | None:
-    """The price at which an order meets a quote, or None when it does not."""
-    intent = order.intent
-    price = quote.ask if intent.side is Side.BUY else quote.bid
-    match intent.type:
-        case OrderType.MARKET:
-            return price
-        case OrderType.LIMIT:
-            limit = float(intent.limit_price or 0)
-            return price if (price <= limit if intent.side is Side.BUY else price >= limit) else None
-        case _:
-            return price if _triggered(order, quote.last, quote.last) else None
-
-
-def _exit(order: Order) -> Exit:
-    assert order.parent is not None, "an exit of the venue's has come with an entry"
-    return Exit(order.id, order.client_order_id, order.parent, order.intent)
-
-
-def _slot(order: Order) -> Slot:
-    return order.intent.strategy, order.intent.instrument
