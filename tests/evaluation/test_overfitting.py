@@ -1,8 +1,6 @@
-"""How far the best of many is luck: the figures of the papers, and what noise and skill come to."""
+"""How far the best of many is luck: what noise and skill come to."""
 
 from __future__ import annotations
-
-import math
 
 import numpy as np
 import pytest
@@ -10,33 +8,9 @@ import pytest
 from promethean.evaluation.overfitting import (
     BLOCKS,
     block_sums,
-    deflated_sharpe,
-    expected_maximum,
     importance,
-    probability_above,
     probability_of_overfitting,
 )
-
-
-def test_the_deflated_sharpe_ratio_is_that_of_the_paper() -> None:
-    # Bailey, Lopez de Prado (2014): 2.5 a year from 1,250 days, skew -3, kurtosis 10, 100 trials of variance 1/2.
-    luck = expected_maximum(100, 0.5 / 250)
-    assert luck == pytest.approx(0.1132, abs=5e-5)
-    assert probability_above(2.5 / math.sqrt(250), luck, 1250, -3, 10) == pytest.approx(0.9004, abs=5e-5)
-
-
-def test_one_trial_is_not_deflated() -> None:
-    assert expected_maximum(1, 0.0) == 0.0
-    daily = np.array([0.01, -0.005, 0.02, 0.0])
-    found = deflated_sharpe(daily, np.array([0.4]))
-    assert found is not None
-    assert found.expected_by_luck == 0.0
-    assert found.sharpe_raw == pytest.approx(daily.mean() / daily.std(ddof=1))
-
-
-@pytest.mark.parametrize("daily", [[], [0.01], [0.01, 0.01, 0.01]])
-def test_returns_that_say_nothing_have_no_deflated_ratio(daily: list[float]) -> None:
-    assert deflated_sharpe(np.array(daily), np.array([0.1, 0.2])) is None
 
 
 def test_the_best_of_noise_is_overfitted_half_of_the_time() -> None:

@@ -7,7 +7,7 @@ import math
 import numpy as np
 import pytest
 
-from promethean.evaluation.significance import deflated_sharpe, expected_maximum, moments, probabilistic_sharpe
+from promethean.evaluation.significance import deflate, deflated_sharpe, expected_maximum, moments, probabilistic_sharpe
 
 DAYS = 250  # a year, in the examples
 
@@ -62,3 +62,28 @@ def test_moments_by_hand() -> None:
     assert sharpe == pytest.approx(0.5)  # mean 1, deviation sqrt(12 / 3) = 2
     assert skewness == pytest.approx(6 / 3**1.5)  # third moment (27 - 3) / 4 = 6, second 12 / 4 = 3
     assert kurtosis == pytest.approx(21 / 9)  # fourth moment (81 + 3) / 4 = 21
+
+
+def test_returns_beside_the_best_of_what_was_tried() -> None:
+    daily = np.array([0.01, -0.005, 0.02, 0.0])
+    found = deflate(daily, 1, 0.0)
+    assert found is not None
+    assert found.sharpe == pytest.approx(daily.mean() / daily.std(ddof=1))
+    assert (found.expected_maximum, found.is_recorded) == (0.0, True)
+    assert found.probability == found.above_zero
+    of_many = deflate(daily, 20, 0.04)
+    assert of_many is not None
+    assert of_many.expected_maximum == expected_maximum(20, 0.04)
+    assert of_many.probability == deflated_sharpe(found.sharpe, 4, found.skewness, found.kurtosis, 20, 0.04)
+
+
+def test_where_the_variance_of_the_trials_is_not_known_it_is_that_of_luck() -> None:
+    found = deflate(np.array([0.01, -0.005, 0.02, 0.0]), 20, None)
+    assert found is not None
+    assert found.variance == pytest.approx(1 / 3)
+    assert not found.is_recorded
+
+
+@pytest.mark.parametrize("daily", [[], [0.01], [0.01, 0.01, 0.01]])
+def test_returns_that_say_nothing_have_no_deflated_ratio(daily: list[float]) -> None:
+    assert deflate(np.array(daily), 2, 0.1) is None

@@ -81,17 +81,19 @@ def _doubts(report: OptimizeReport) -> dict[str, Any]:
     """How far the best is luck."""
     import numpy as np
 
-    from promethean.evaluation.overfitting import deflated_sharpe, probability_of_overfitting
+    from promethean.evaluation.overfitting import probability_of_overfitting
+    from promethean.evaluation.significance import deflate
 
     tried = report.found.tried
     ratios = np.array([each.result["sharpe_raw"] or 0.0 for each in tried])
-    deflated = deflated_sharpe(report.best.daily, ratios)
+    variance = float(np.var(ratios, ddof=1)) if len(ratios) > 1 else 0.0
+    deflated = deflate(report.best.daily, len(ratios), variance)
     probability = probability_of_overfitting(np.array([each.blocks for each in tried]))
     return {
         "combinations": report.found.count,
         "days": len(report.best.daily),
-        "sharpe_raw": None if deflated is None else deflated.sharpe_raw,
-        "sharpe_raw_expected_by_luck": None if deflated is None else deflated.expected_by_luck,
+        "sharpe_raw": None if deflated is None else deflated.sharpe,
+        "sharpe_raw_expected_by_luck": None if deflated is None else deflated.expected_maximum,
         "deflated_sharpe": None if deflated is None else deflated.probability,
         "probability_of_overfitting": probability,
     }

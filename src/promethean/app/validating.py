@@ -23,11 +23,12 @@ from promethean.domain.orders import OrderType
 if TYPE_CHECKING:
     from promethean.domain.candles import FloatArray
     from promethean.evaluation.backtest import Backtest
-    from promethean.evaluation.judgements import Deflated, Judgement
+    from promethean.evaluation.judgements import Judgement
     from promethean.evaluation.metrics import Metrics
     from promethean.evaluation.random_entries import RandomEntries
     from promethean.evaluation.resampling import MonteCarlo
     from promethean.evaluation.rules import Rules
+    from promethean.evaluation.significance import Deflated
     from promethean.evaluation.windows import Window
     from promethean.storage.variants import Tried
     from promethean.strategies.arrays import ArrayStrategy, Said
@@ -230,22 +231,9 @@ def _deflate(returns: FloatArray, trials: int, sharpes: tuple[float, ...]) -> De
     """The Sharpe ratio beside what luck shows.  trials: forms tried.  sharpes: recorded, of some of them."""
     import numpy as np
 
-    from promethean.evaluation.judgements import Deflated
-    from promethean.evaluation.significance import expected_maximum, moments, probabilistic_sharpe
+    from promethean.evaluation.significance import deflate
 
-    found = moments(returns)
-    if found is None:
-        return None
-    sharpe, skewness, kurtosis = found
-    is_recorded = len(sharpes) >= SHARPES_NEEDED
-    # Without enough trials on record: what Sharpe ratios without any skill vary by over so many returns.
-    variance = float(np.var(sharpes, ddof=1)) if is_recorded else 1.0 / (len(returns) - 1)
-    best = expected_maximum(trials, variance)
-    of = (len(returns), skewness, kurtosis)
-    return Deflated(
-        sharpe, *of, trials, variance, is_recorded, best,
-        probabilistic_sharpe(sharpe, best, *of), probabilistic_sharpe(sharpe, 0.0, *of),
-    )  # fmt: skip
+    return deflate(returns, trials, float(np.var(sharpes, ddof=1)) if len(sharpes) >= SHARPES_NEEDED else None)
 
 
 def validation_object(report: ValidationReport) -> dict[str, Any]:

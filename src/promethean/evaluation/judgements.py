@@ -12,6 +12,7 @@ from promethean.domain.instants import format_instant
 from promethean.evaluation.causality import Causality
 from promethean.evaluation.random_entries import RandomEntries
 from promethean.evaluation.resampling import MonteCarlo
+from promethean.evaluation.significance import Deflated
 from promethean.evaluation.windows import Window, consistency
 
 TRADES_MIN, DAYS_MIN, WINDOWS_MIN = 30, 30, 2
@@ -34,26 +35,6 @@ class Judgement(Struct, frozen=True):
     name: str
     verdict: Verdict
     sentence: str
-
-
-class Deflated(Struct, frozen=True):
-    """A Sharpe ratio of daily returns beside what luck alone would show.
-
-    sharpe, expected_maximum: not annualised.  days: returns.  trials: forms tried, this one included.
-    variance:                 of the trials' Sharpe ratios.  is_recorded: whether it is that of the record.
-    probability:              that the true Sharpe ratio is above the expected maximum.  above_zero: above zero.
-    """
-
-    sharpe: float
-    days: int
-    skewness: float
-    kurtosis: float
-    trials: int
-    variance: float
-    is_recorded: bool
-    expected_maximum: float
-    probability: float | None
-    above_zero: float | None
 
 
 def judge_look_ahead(found: Causality, candles: int) -> Judgement:

@@ -1,14 +1,12 @@
-"""How far the best of many parameter sets is luck: deflated Sharpe ratio, probability of overfitting, stability."""
+"""How far the best of many parameter sets is luck: probability of overfitting, stability."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Sequence
 from itertools import combinations
-from statistics import NormalDist
 
 import numpy as np
-from msgspec import Struct
 
 from promethean.domain.candles import FloatArray
 
@@ -16,56 +14,6 @@ BLOCKS = 16
 BLOCK_DAYS_MIN = 2
 FIGURES_AT_ONCE = 4_000_000  # ratios that are held in memory together
 GROUPS = 5
-_NORMAL = NormalDist()
-
-
-class Deflated(Struct, frozen=True):
-    """The Sharpe ratio of the best set beside what the best of so many would show by luck alone; both of a day.
-
-    probability: that the true ratio is above that; None where too little is known.
-    """
-
-    sharpe_raw: float
-    expected_by_luck: float
-    probability: float | None
-
-
-def deflated_sharpe(daily: FloatArray, ratios: FloatArray) -> Deflated | None:
-    """The deflated Sharpe ratio of a set.
-
-    daily:   its returns of each day.  ratios: Sharpe ratios of a day of all sets that were tried, its own included.
-    Returns: None for fewer than two returns, or none that differ.
-    Source:  Bailey, Lopez de Prado (2014), The Deflated Sharpe Ratio: Correcting for Selection Bias, Backtest
-             Overfitting and Non-Normality.
-    """
-    if len(daily) < 2 or not np.std(daily) > 0:
-        return None
-    sharpe = float(np.mean(daily) / np.std(daily, ddof=1))
-    luck = expected_maximum(len(ratios), float(np.var(ratios, ddof=1)) if len(ratios) > 1 else 0.0)
-    centred = (daily - np.mean(daily)) / np.std(daily)
-    skew, kurtosis = float(np.mean(centred**3)), float(np.mean(centred**4))
-    return Deflated(sharpe, luck, probability_above(sharpe, luck, len(daily), skew, kurtosis))
-
-
-def expected_maximum(trials: int, variance: float) -> float:
-    """The Sharpe ratio that the best of `trials` shows when none has any skill.  variance: of their ratios."""
-    if trials < 2:
-        return 0.0
-    gamma = float(np.euler_gamma)
-    first, second = _NORMAL.inv_cdf(1 - 1 / trials), _NORMAL.inv_cdf(1 - 1 / (trials * math.e))
-    return math.sqrt(variance) * ((1 - gamma) * first + gamma * second)
-
-
-def probability_above(sharpe: float, benchmark: float, count: int, skew: float, kurtosis: float) -> float | None:
-    """The probability that the true Sharpe ratio is above a benchmark.
-
-    sharpe, benchmark: of one observation.  count: observations.  kurtosis: 3 for the normal distribution.
-    Returns: None where the formula has no answer.
-    """
-    spread = 1 - skew * sharpe + (kurtosis - 1) / 4 * sharpe**2
-    if count < 2 or not spread > 0:
-        return None
-    return _NORMAL.cdf((sharpe - benchmark) * math.sqrt(count - 1) / math.sqrt(spread))
 
 
 def block_sums(daily: FloatArray) -> FloatArray:

@@ -12,10 +12,31 @@ import math
 from statistics import NormalDist
 
 import numpy as np
+from msgspec import Struct
 
 from promethean.domain.candles import FloatArray
 
 NORMAL = NormalDist()
+
+
+class Deflated(Struct, frozen=True):
+    """A Sharpe ratio of daily returns beside what luck alone would show.
+
+    sharpe, expected_maximum: not annualised.  days: returns.  trials: forms tried, this one included.
+    variance:                 of the trials' Sharpe ratios.  is_recorded: whether theirs is known, or that of luck.
+    probability:              that the true Sharpe ratio is above the expected maximum.  above_zero: above zero.
+    """
+
+    sharpe: float
+    days: int
+    skewness: float
+    kurtosis: float
+    trials: int
+    variance: float
+    is_recorded: bool
+    expected_maximum: float
+    probability: float | None
+    above_zero: float | None
 
 
 def probabilistic_sharpe(
@@ -50,6 +71,26 @@ def deflated_sharpe(
 ) -> float | None:
     """The probability that the true Sharpe ratio is above what luck gives the best of the trials."""
     return probabilistic_sharpe(sharpe, expected_maximum(trials, variance), observations, skewness, kurtosis)
+
+
+def deflate(returns: FloatArray, trials: int, variance: float | None) -> Deflated | None:
+    """The Sharpe ratio of daily returns beside what the best of the trials would show by luck alone.
+
+    trials:   forms tried, this one included.
+    variance: of their Sharpe ratios, not annualised; None: unknown, and taken for what the Sharpe ratios of forms
+              without any skill vary by over so many returns.
+    Returns:  None for fewer than two returns, or none that differ.
+    """
+    found = moments(returns)
+    if found is None:
+        return None
+    sharpe, skewness, kurtosis = found
+    spread = 1.0 / (len(returns) - 1) if variance is None else variance
+    of = (len(returns), skewness, kurtosis)
+    return Deflated(
+        sharpe, *of, trials, spread, variance is not None, expected_maximum(trials, spread),
+        deflated_sharpe(sharpe, *of, trials, spread), probabilistic_sharpe(sharpe, 0.0, *of),
+    )  # fmt: skip
 
 
 def moments(returns: FloatArray) -> tuple[float, float, float] | None:
