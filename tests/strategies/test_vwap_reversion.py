@@ -21,6 +21,7 @@ from promethean.strategies.vwap_reversion import VwapReversion
 
 MINUTE_NS = 60 * 10**9
 DAY = 1440
+MIDDLE = 2000.0
 SPIKES = {6: -5.0, 16: 5.0, 26: -5.0, 36: -5.0, 37: -4.0}  # by the minute of each forty; the candle of 37 turns
 TURN = 37
 
@@ -34,11 +35,11 @@ def columns(closes: np.ndarray) -> CandleSeries:
 
 
 @cache
-def dips(minutes: int = 2000) -> CandleSeries:
-    """A price that goes to and fro around 100, with spikes to both sides, the last of which comes back in two steps."""
-    closes = 100 + (-1.0) ** np.arange(minutes)
+def dips(minutes: int = 2880) -> CandleSeries:
+    """A price that goes to and fro around the middle, with spikes to both sides; the last comes back in two steps."""
+    closes = MIDDLE + (-1.0) ** np.arange(minutes)
     for minute, height in SPIKES.items():
-        closes[minute::40] = 100 + height
+        closes[minute::40] = MIDDLE + height
     return columns(closes)
 
 
@@ -86,9 +87,9 @@ def test_a_signal_says_which_band_and_that_the_average_is_one_of_candles() -> No
 
 def test_on_futures_everything_is_mirrored() -> None:
     strategy, candles = make(VwapReversion), dips()
-    ahead, mirrored = say(strategy, candles), say(strategy, upside_down(candles, 100.0))
+    ahead, mirrored = say(strategy, candles), say(strategy, upside_down(candles, MIDDLE))
     assert (ahead.side != 0).any() and np.array_equal(ahead.side, -mirrored.side)
-    assert ahead.targets[0] == pytest.approx(200 - mirrored.targets[0], nan_ok=True)
+    assert ahead.targets[0] == pytest.approx(2 * MIDDLE - mirrored.targets[0], nan_ok=True)
     spoken = ahead.side != 0
     assert ahead.confidence[spoken] == pytest.approx(mirrored.confidence[spoken])
     at = int(np.flatnonzero(spoken)[0])
@@ -96,7 +97,7 @@ def test_on_futures_everything_is_mirrored() -> None:
 
 
 def test_on_spot_a_price_that_turns_above_the_upper_band_closes() -> None:
-    mirrored = upside_down(dips(), 100.0)
+    mirrored = upside_down(dips(), MIDDLE)
     short, spot = (say(make(VwapReversion, can_short=can_short), mirrored) for can_short in (True, False))
     assert not spot.side.any()
     assert np.array_equal(spot.leave == CLOSES_LONG, short.side == -1)
@@ -106,7 +107,7 @@ def test_on_spot_a_price_that_turns_above_the_upper_band_closes() -> None:
 def test_a_candle_that_falls_on_or_closes_at_its_open_has_not_turned() -> None:
     closes = dips().close.copy()
     closes[TURN::40] = closes[TURN - 1 :: 40][: len(closes[TURN::40])]  # the candle after the lowest stands still
-    closes[TURN + 1 :: 40] = 100.0
+    closes[TURN + 1 :: 40] = MIDDLE
     assert not say(make(VwapReversion), columns(closes)).side.any()
 
 
@@ -143,13 +144,13 @@ def test_a_session_whose_beginning_is_not_there_has_no_average() -> None:
 
 def test_a_market_that_trends_or_moves_more_than_usual_says_nothing() -> None:
     closes = dips().close.copy()
-    closes[1500:] = 100 - 0.1 * np.arange(500)
-    closes[1538::40] += 0.2  # a candle that turns, below the band
+    closes[2000:] = MIDDLE - 0.1 * np.arange(880)
+    closes[2038::40] += 0.2  # a candle that turns, below the band
     said = say(make(VwapReversion), columns(closes))
-    assert said.side[:1500].any() and not said.side[1500:].any()
-    turned = (np.diff(closes, prepend=100) > 0) & (closes < said.readings["lower band"])
-    assert turned[1500:].any() and not said.readings["range"][1500:][turned[1500:]].any()
-    wild = 100 + (dips().close - 100) * np.where(np.arange(2000) < 1600, 1.0, 3.0)
+    assert said.side[:2000].any() and not said.side[2000:].any()
+    turned = (np.diff(closes, prepend=MIDDLE) > 0) & (closes < said.readings["lower band"])
+    assert turned[2000:].any() and not said.readings["range"][2000:][turned[2000:]].any()
+    wild = MIDDLE + (dips().close - MIDDLE) * np.where(np.arange(2880) < 1600, 1.0, 3.0)
     said = say(make(VwapReversion), columns(wild))
     assert said.side[:1600].any() and not said.side[1637:1650].any()
 

@@ -11,11 +11,11 @@ from promethean.domain.candles import FloatArray, timeframe_ns
 from promethean.domain.errors import ConfigError
 from promethean.domain.ids import InstrumentId, StrategyId
 from promethean.domain.instants import DAY_NS, NS_PER_S
+from promethean.indicators.trend.regime import RANGES, regime_window
 from promethean.strategies.arrays import CLOSES_LONG, Said
 from promethean.strategies.catalogue import strategy
 from promethean.strategies.frame import Frame
 from promethean.strategies.parameters import Parameters
-from promethean.strategies.regime import RANGE_WINDOW, is_range
 
 HOUR_NS = 3600 * NS_PER_S
 SLACK = 1e-12  # share of the price: what rounding leaves of a width that is none
@@ -55,7 +55,7 @@ class VwapReversion:
         self.timeframe = timeframe
         self.deviations = values.number("deviations", "0.5", "10")
         self.warmup_ns = values.whole("warmup_minutes", 0, 720) * 60 * NS_PER_S
-        self.window = max(DAY_NS // timeframe_ns(timeframe) + 1, RANGE_WINDOW)
+        self.window = regime_window()  # more than the candles of a day
         self._can_short = can_short
 
     def say(self, frame: Frame) -> Said:
@@ -63,7 +63,7 @@ class VwapReversion:
         vwap, upper, lower = frame.indicator("vwap", {"deviations": self.deviations}, self.timeframe)[:3]
         close, opened = frame.candles.close, frame.candles.open
         before = np.concatenate(([np.nan], close[:-1]))
-        ranges = is_range(frame, self.timeframe)
+        ranges = np.isin(frame.indicator("regime", {}, self.timeframe)[0], RANGES)
         width = np.where(upper - vwap > SLACK * vwap, upper - vwap, np.nan)  # none after the first candle of a session
         since_ns = frame.close_time_ns - frame.candles.open_time_ns // DAY_NS * DAY_NS
         ready = ranges & ~np.isnan(width) & (since_ns > self.warmup_ns)

@@ -19,6 +19,8 @@ BoolArray = NDArray[np.bool_]
 REGIMES = ("range", "trend_up", "trend_down", "breakout", "accumulation", "distribution", "high_volatility")
 """The names; what `regime` gives is the place of a name in here."""
 RANGE, TREND_UP, TREND_DOWN, BREAKOUT, ACCUMULATION, DISTRIBUTION, HIGH_VOLATILITY = range(len(REGIMES))
+RANGES = (RANGE, ACCUMULATION, DISTRIBUTION)
+"""Those of a market that goes nowhere."""
 
 # Given by the specification.
 VOLATILE_SHARE = 0.90  # a volatility above that of so many of the candles before
