@@ -44,7 +44,7 @@ def home(place: Place) -> Iterator[Path]:
 
 @pytest.fixture
 def settings() -> Settings:
-    return load_settings({}, {}, Path.cwd())
+    return load_settings({"app.home": "home"}, {}, Path.cwd())
 
 
 @pytest.fixture

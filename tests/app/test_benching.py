@@ -24,7 +24,7 @@ MINUTE_MS = 60_000
 def settings(monkeypatch: pytest.MonkeyPatch) -> Settings:
     monkeypatch.setattr(benching, "REPEATS", 1)
     monkeypatch.setattr(benching, "REPEATS_ON_CANDLE", 1)
-    return load_settings({}, {}, Path.cwd())
+    return load_settings({"app.home": "home"}, {}, Path.cwd())
 
 
 @pytest.fixture

@@ -35,7 +35,7 @@ SPECIFIED: dict[str, dict[str, Any]] = {
 
 @pytest.fixture
 def settings() -> Settings:
-    return load_settings({}, {}, Path.cwd())
+    return load_settings({"app.home": "home"}, {}, Path.cwd())
 
 
 def content(name: str) -> dict[str, Any]:

@@ -50,7 +50,7 @@ def file(tmp_path: Path) -> Path:
 
 def ran(file: Path, data: Path, until: datetime | None = None, **changes: str) -> BacktestReport:
     overrides = {key.replace("__", "."): value for key, value in changes.items()}
-    settings = load_settings({}, {}, Path.cwd())
+    settings = load_settings({"app.home": "home"}, {}, Path.cwd())
     options = BacktestOptions(str(file), str(data), overrides, cash=D(10_000), until=until)
     return run_backtest(settings, options)
 
@@ -85,7 +85,7 @@ def test_compiled_and_step_by_step_count_votes_alike(
 
 
 def test_conditions_are_one_voice_whatever_the_settings_say_of_several(shared: Path) -> None:
-    settings = load_settings({"strategies.aggregation": "unanimous"}, {}, Path.cwd())
+    settings = load_settings({"strategies.aggregation": "unanimous", "app.home": "home"}, {}, Path.cwd())
     compiled, stepped = (
         run_backtest(
             settings, BacktestOptions("reference_rsi", str(shared / BTC), more, cash=D(100_000), until=UNTIL[BTC])

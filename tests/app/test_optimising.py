@@ -60,6 +60,18 @@ def run(settings: Settings, asked: BacktestOptions, **wanted: Any) -> OptimizeRe
     return run_optimize(settings, asked, Wanted(**{"params": RANGES, "trials": 20, **wanted}), lambda *_: None)
 
 
+# -- the record of what was tried ------------------------------------------------------------------------------------
+
+
+def test_what_a_search_tried_is_on_record_once_as_far_as_it_came(settings: Settings, asked: BacktestOptions) -> None:
+    there = run_backtest(settings, replace(asked, overrides={"low": "21"})).tried.forms
+    for trials in (3, 5, 5):
+        report = run(settings, asked, study="on record", trials=trials)
+        assert report.found.count == trials
+        assert optimize_object(report, 1)["variants_tried"] == report.tried.forms == there + trials
+    assert run_backtest(settings, replace(asked, overrides={"low": "21"})).tried.forms == there + 5
+
+
 # -- trials are backtests ---------------------------------------------------------------------------------------------
 
 

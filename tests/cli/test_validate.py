@@ -69,7 +69,7 @@ def test_a_page_shows_every_check_and_every_table(shared: Path) -> None:
     assert done.status == 0, done.stderr
     for words in (
         "Look-ahead", "Warm-up", "Walk-forward", "Monte Carlo", "Significance", "Deflated Sharpe",
-        "200 runs, blocks of 8", "Random entries", "a year from the best of 50", "1 form on this data, on record",
+        "200 runs, blocks of 8", "Random entries", "a year from the best of 50", "1 form of this strategy on this data",
         "Past prices promise nothing",
     ):  # fmt: skip
         assert words in done.stdout, words

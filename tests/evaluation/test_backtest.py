@@ -88,7 +88,7 @@ def plain_reference(path: Path) -> list[Plain]:
 
 
 def test_the_reference_backtest_gives_the_golden_result(reference_candles: Path) -> None:
-    report = backtesting.run_backtest(load_settings({}, {}, Path.cwd()), options(reference_candles))
+    report = backtesting.run_backtest(load_settings({"app.home": "home"}, {}, Path.cwd()), options(reference_candles))
     books = report.result.books
     assert len(report.bench.candles) == 525_600
     assert (len(books.trades), report.metrics.trades) == (TRADES, TRADES)
@@ -97,7 +97,7 @@ def test_the_reference_backtest_gives_the_golden_result(reference_candles: Path)
 
 
 def test_the_engines_own_steps_give_the_golden_result_and_the_same_parts(reference_candles: Path) -> None:
-    bench = backtesting.prepare(load_settings({}, {}, Path.cwd()), options(reference_candles))
+    bench = backtesting.prepare(load_settings({"app.home": "home"}, {}, Path.cwd()), options(reference_candles))
     desk_ = backtesting.desk_of(bench, bench.candles)
     stepped = SteppedBacktest(desk_, bench.terms, bench.candles, CASH)
     books = stepped.run()
@@ -114,14 +114,14 @@ def test_the_engines_own_steps_give_the_golden_result_and_the_same_parts(referen
 
 
 def test_a_strategy_that_is_told_candle_by_candle_gives_the_golden_result(reference_candles: Path) -> None:
-    bench = backtesting.prepare(load_settings({}, {}, Path.cwd()), options(reference_candles))
+    bench = backtesting.prepare(load_settings({"app.home": "home"}, {}, Path.cwd()), options(reference_candles))
     result = benching.run_on_candle(bench)
     assert (len(result.books.trades), round(result.books.cash, 2)) == (TRADES, Decimal(str(EQUITY)))
     assert result.books.parts == backtesting.run(bench).books.parts
 
 
 def test_every_trade_is_that_of_a_plain_loop_over_the_candles(reference_candles: Path) -> None:
-    bench = backtesting.prepare(load_settings({}, {}, Path.cwd()), options(reference_candles))
+    bench = backtesting.prepare(load_settings({"app.home": "home"}, {}, Path.cwd()), options(reference_candles))
     books = backtesting.run(bench).books
     expected = plain_reference(reference_candles)
     assert [(trade.opened, trade.closed, trade.reason) for trade in books.trades] == [one[:3] for one in expected]
@@ -129,7 +129,7 @@ def test_every_trade_is_that_of_a_plain_loop_over_the_candles(reference_candles:
 
 
 def test_the_sweep_of_a_hundred_combinations_makes_the_golden_number_of_trades(reference_candles: Path) -> None:
-    settings = load_settings({}, {}, Path.cwd())
+    settings = load_settings({"app.home": "home"}, {}, Path.cwd())
     report = sweeping.run_sweep(settings, options(reference_candles), SWEPT, lambda *_: None)
     assert len(report.outcomes) == 100
     assert sum(outcome.trades for outcome in report.outcomes) == SWEPT_TRADES

@@ -37,6 +37,18 @@ def test_a_search_counts_all_of_its_forms_and_once(tmp_path: Path) -> None:
     assert count(tmp_path).forms == 501
 
 
+def test_a_search_that_went_on_counts_as_far_as_it_came(tmp_path: Path) -> None:
+    for forms in (100, 400, 250):
+        append_variant(tmp_path, variant("search", forms=forms))
+    assert count(tmp_path).forms == 400
+
+
+def test_of_a_form_that_ran_again_the_newest_ratio_stands(tmp_path: Path) -> None:
+    for sharpe in (0.1, 0.3, None):
+        append_variant(tmp_path, variant("a", sharpe))
+    assert count(tmp_path) == Tried(1, (0.3,), 0)
+
+
 def test_other_data_and_other_strategies_are_not_counted(tmp_path: Path) -> None:
     append_variant(tmp_path, variant("a", data="other"))
     append_variant(tmp_path, variant("a", strategy="other"))

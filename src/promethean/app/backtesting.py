@@ -26,6 +26,7 @@ from promethean.app.desk import (
     with_filters,
 )
 from promethean.app.register import explaining, register_everything
+from promethean.app.variants import remember
 from promethean.config.tree import Settings
 from promethean.domain.errors import ConfigError
 
@@ -37,6 +38,7 @@ if TYPE_CHECKING:
     from promethean.evaluation.backtest import Backtest
     from promethean.evaluation.metrics import Metrics
     from promethean.exchanges.paper.venue import PaperTerms
+    from promethean.storage.variants import Tried
     from promethean.strategies.arrays import ArrayStrategy
     from promethean.strategies.catalogue import Strategy
     from promethean.strategies.file import StrategyFile
@@ -104,17 +106,23 @@ class Bench:
 
 @dataclass(frozen=True, slots=True)
 class BacktestReport:
-    """What a backtest came to, with what it was made of.  seconds: of the run; load_seconds: of reading the data."""
+    """What a backtest came to, with what it was made of.
+
+    tried:   on the same data with the same strategy by now.  unkept: why that is not on record, if it is not.
+    seconds: of the run.  load_seconds: of reading the data.
+    """
 
     bench: Bench
     result: Backtest
     metrics: Metrics
+    tried: Tried
+    unkept: str | None
     seconds: float
     load_seconds: float
 
 
 def run_backtest(settings: Settings, options: BacktestOptions) -> BacktestReport:
-    """Run a strategy over recorded candles.
+    """Run a strategy over recorded candles, and keep on record that it was tried.
 
     Raises ConfigError for a strategy file, data or a range that cannot be used.
     """
@@ -127,7 +135,8 @@ def run_backtest(settings: Settings, options: BacktestOptions) -> BacktestReport
     seconds = time.perf_counter() - loaded
     candles = bench.candles
     metrics = measure(result.books, result.equity, float(bench.cash), candles.open_time_ns)
-    return BacktestReport(bench, result, metrics, seconds, loaded - began)
+    tried, unkept = remember(bench, "backtest", metrics.sharpe_raw)
+    return BacktestReport(bench, result, metrics, tried, unkept, seconds, loaded - began)
 
 
 def prepare(settings: Settings, options: BacktestOptions) -> Bench:

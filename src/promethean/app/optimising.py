@@ -14,6 +14,7 @@ import promethean
 from promethean.app.backtesting import BacktestOptions, Bench, desk_of, prepare, without_collector
 from promethean.app.database import Postgres
 from promethean.app.sweeping import Variants, stepped_books
+from promethean.app.variants import remember
 from promethean.config.tree import Settings
 from promethean.domain.errors import ConfigError, StoreError
 from promethean.domain.money import plain
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
     from promethean.evaluation.search import Found, Tried
     from promethean.evaluation.search_space import Space
     from promethean.evaluation.walk_forward import Fold
+    from promethean.storage import variants
     from promethean.storage.studies import Studies
     from promethean.strategies.frame import Frame
 
@@ -70,6 +72,7 @@ class OptimizeReport:
 
     best:       the best set, judged again.  books: of the best set, every event through the engine.
     neighbours: sets one value away from the best, with their objective; None where they are of no use.
+    tried:      on the same data with the same strategy by now.  unkept: why that is not on record, if it is not.
     seconds:    of the search in this process, with the confirmation; load_seconds: of reading the data.
     """
 
@@ -82,6 +85,8 @@ class OptimizeReport:
     best: Judged
     books: Books
     neighbours: list[tuple[Mapping[str, str], float | None]]
+    tried: variants.Tried
+    unkept: str | None
     seconds: float
     load_seconds: float
 
@@ -101,6 +106,8 @@ def run_optimize(
     loaded = time.perf_counter()
     hunt = _Hunt(bench, options, wanted, done)
     found, folds = hunt.search(settings)
+    varied = (hunt.name, *map(str, hunt.space.ranges))
+    tried, unkept = remember(bench, "optimize", None, forms=found.count, varied=varied)
     if not found.tried:
         raise ConfigError(_of_no_use(found))
     parameters = found.tried[0].parameters
@@ -110,8 +117,9 @@ def run_optimize(
         books = stepped_books(bench, options, parameters)
     seconds = time.perf_counter() - loaded
     return OptimizeReport(
-        bench, wanted, hunt.name, hunt.space, found, folds, best, books, neighbours, seconds, loaded - began
-    )
+        bench, wanted, hunt.name, hunt.space, found, folds, best, books, neighbours, tried, unkept,
+        seconds, loaded - began,
+    )  # fmt: skip
 
 
 def _check(wanted: Wanted) -> None:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from promethean.app.backtesting import BacktestOptions, Bench, desk_of, prepare, without_collector
 from promethean.app.desk import find_strategy_file, load_strategy, paper_terms, with_filters
+from promethean.app.variants import remember
 from promethean.config.tree import Settings
 from promethean.domain.errors import ConfigError
 
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
     from promethean.evaluation.ledger import Books
     from promethean.evaluation.rules import Rules
     from promethean.evaluation.sweep import Outcome
+    from promethean.storage.variants import Tried
     from promethean.strategies.arrays import ArrayStrategy
     from promethean.strategies.file import StrategyFile
 
@@ -26,19 +28,27 @@ AGREES = 0.01  # quote units between the compiled loop and the books
 
 @dataclass(frozen=True, slots=True)
 class SweepReport:
-    """What a sweep came to.  confirmed: the best set, run again as a backtest, step by step."""
+    """What a sweep came to.
+
+    confirmed: the best set, run again as a backtest, step by step.
+    tried:     on the same data with the same strategy by now.  unkept: why that is not on record, if it is not.
+    """
 
     bench: Bench
     outcomes: list[Outcome]
     seconds: float
     load_seconds: float
     confirmed: Confirmed | None
+    tried: Tried
+    unkept: str | None
 
 
 def run_sweep(
     settings: Settings, options: BacktestOptions, params: Sequence[str], done: Callable[[int, int], None]
 ) -> SweepReport:
     """Every combination of the parameters over the same candles; the best one is confirmed step by step.
+
+    All of them are kept on record as tried.
 
     params: `period=6:24:2`, names of the file's parameters or paths of its other keys.
     done:   is told combinations done and to do.
@@ -54,7 +64,8 @@ def run_sweep(
         best = max(outcomes, key=lambda outcome: outcome.final_equity)
         books = stepped_books(bench, options, best.parameters)
         confirmed = Confirmed(best, len(books.trades), books.cash)
-    return SweepReport(bench, outcomes, seconds, loaded - began, confirmed)
+    tried, unkept = remember(bench, "sweep", None, forms=len(outcomes), varied=params)
+    return SweepReport(bench, outcomes, seconds, loaded - began, confirmed, tried, unkept)
 
 
 def sweep_outcomes(
@@ -167,7 +178,8 @@ def sweep_object(report: SweepReport, top: int) -> dict[str, Any]:
         "symbol": bench.instrument.symbol,
         "data": bench.source,
         "candles": len(bench.candles),
-        "remarks": list(bench.remarks),
+        "remarks": [*bench.remarks, *filter(None, (report.unkept,))],
+        "variants_tried": report.tried.forms,
         "combinations": count,
         "trades": sum(outcome.trades for outcome in report.outcomes),
         "seconds": report.seconds,

@@ -90,7 +90,8 @@ def count_variants(home: Path, data_sha256: str, strategy: str) -> Tried:
             continue
         if (variant.data_sha256, variant.strategy) == (data_sha256, strategy):
             known = found.get(variant.config_hash)
-            if known is None or variant.sharpe is not None:
+            # The same search may have gone on since; of a form that ran again the newest ratio stands.
+            if known is None or (variant.forms, variant.sharpe is not None) >= (known.forms, known.sharpe is not None):
                 found[variant.config_hash] = variant
     sharpes = tuple(variant.sharpe for variant in found.values() if variant.sharpe is not None)
     return Tried(sum(variant.forms for variant in found.values()), sharpes, damaged)

@@ -40,7 +40,7 @@ def candles(tmp_path: Path) -> Path:
 
 
 def report(candles: Path, tmp_path: Path, **overrides: str) -> str:
-    settings = load_settings({}, {}, tmp_path)
+    settings = load_settings({"app.home": "home"}, {}, tmp_path)
     options = backtesting.BacktestOptions("reference_rsi", str(candles), overrides, cash=Decimal(100_000))
     out = tmp_path / "report.html"
     backtest_answers.write_report(backtesting.run_backtest(settings, options), out)
@@ -90,7 +90,7 @@ def test_text_from_a_file_is_shown_as_text(candles: Path, tmp_path: Path) -> Non
     shipped = Path(__file__).parents[3] / "config" / "strategies" / "reference_rsi.yaml"
     strategy = tmp_path / "odd.yaml"
     strategy.write_text(shipped.read_text().replace("name: Reference RSI", 'name: "<script>alert(1)</script>"'))
-    settings = load_settings({}, {}, tmp_path)
+    settings = load_settings({"app.home": "home"}, {}, tmp_path)
     options = backtesting.BacktestOptions(str(strategy), str(candles), cash=Decimal(100_000))
     out = tmp_path / "report.html"
     backtest_answers.write_report(backtesting.run_backtest(settings, options), out)
@@ -99,7 +99,7 @@ def test_text_from_a_file_is_shown_as_text(candles: Path, tmp_path: Path) -> Non
 
 
 def test_a_profit_factor_without_a_loss_is_infinite(candles: Path, tmp_path: Path) -> None:
-    settings = load_settings({}, {}, tmp_path)
+    settings = load_settings({"app.home": "home"}, {}, tmp_path)
     options = backtesting.BacktestOptions("reference_rsi", str(candles), cash=Decimal(100_000))
     found = backtest_answers.as_object(backtesting.run_backtest(settings, options), with_trades=False)
     cards = page._cards({**found, "profit_factor": "inf"}, "USDT")
@@ -122,7 +122,7 @@ def test_a_report_says_where_the_result_comes_from_and_what_the_data_lack(candle
 
 
 def test_less_than_thirty_days_are_marked_beside_the_figures(candles: Path, tmp_path: Path) -> None:
-    settings = load_settings({}, {}, tmp_path)
+    settings = load_settings({"app.home": "home"}, {}, tmp_path)
     options = backtesting.BacktestOptions("reference_rsi", str(candles), cash=Decimal(100_000))
     found = backtest_answers.as_object(backtesting.run_backtest(settings, options), with_trades=False)
     names = {card["name"] for card in page._cards({**found, "reliable": False}, "USDT")}

@@ -20,6 +20,7 @@ NORMAL: dict[str, Any] = {
     "buy_and_hold_pct": 12.5, "fees": Decimal("49707.64"), "calmar": -0.741, "expected_value": -18.17, "best": 410.5,
     "worst": -1020.25, "average_hold_minutes": 61.4, "mae_pct": -0.31, "mae_worst_pct": -1.02, "mfe_pct": 0.24,
     "mfe_best_pct": 2.0, "win_streak": 7, "loss_streak": 21, "turnover": 49.7, "cost_share_pct": 88.4,
+    "variants_tried": 12,
     "drawdown_from": "2024-01-03", "drawdown_to": "2024-12-30", "drawdown_recovered": None,
     "groups": {
         "setup": [{"name": "long: RSI < low", "parts": 2500, "won": 800, "pnl": Decimal("-45223.14")}],

@@ -52,7 +52,7 @@ def text(found: dict[str, Any], width: int = 160) -> str:
 def test_every_check_and_figure_is_on_the_page() -> None:
     page = text(FULL)
     for words in (
-        "1,000 forms on this data, on record", "Look-ahead      passed      the same.", "line [5] differs.",
+        "1,000 forms of this strategy on this data", "Look-ahead      passed      the same.", "line [5] differs.",
         "2024-01-01 00:00:00 to 2024-06-30 23:59:00", "25 %", "unknown", "10,000 runs, blocks of 13 trades",
         "9,000.00", "-0.5 USDT a trade (-1 to +0.1), the strategy -0.41; 200 runs of 2,480 trades",
         "2.50 a year from the best of 1,000 without skill", "Note: a [bold] one.", "Past prices promise nothing.",
@@ -68,7 +68,7 @@ def test_refused_entries_are_told_because_they_may_be_all_there_were() -> None:
 
 def test_what_there_was_nothing_for_is_left_out() -> None:
     page = text(BARE)
-    assert "1 form on this data" in page
+    assert "1 form of this strategy on this data" in page
     for words in ("Random entries", "runs, blocks", "a year"):
         assert words not in page
 

@@ -156,6 +156,7 @@ def _figures(found: Mapping[str, Any], quote: str) -> list[tuple[str, str]]:
         ("Calmar: return a year over the largest drawdown", _ratio(found["calmar"]) + doubt),
         ("Turnover: entries over the cash at the start", f"{found['turnover']:.1f}"),
         ("Fees, of what the gaining trades gained before them", "unknown" if costs is None else f"{costs:.1f} %"),
+        ("Forms of this strategy tried on the same data, as far as is known", f"{found['variants_tried']:,}"),
     ]
 
 

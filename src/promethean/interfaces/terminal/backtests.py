@@ -10,7 +10,7 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from promethean.interfaces.terminal.pages import SMALL_SAMPLE, heading, pairs, signed, summary
+from promethean.interfaces.terminal.pages import SMALL_SAMPLE, forms_tried, heading, pairs, signed, summary
 from promethean.interfaces.terminal.words import money
 
 
@@ -34,6 +34,7 @@ def page(found: Mapping[str, Any], quote: str) -> RenderableType:
         "Fees": f"{money(Decimal(found['fees']))} {quote}",
         "In the market": f"{found['exposure_pct']:.1f} % of the time",
         "Controls": _controls(found),
+        "Tried": forms_tried(found["variants_tried"]),
         "Speed": f"{found['candles_per_s'] / 1e6:.2f} million candles a second in {found['seconds']:.3f} s, "
         + ("compiled" if found["stepped"] is None else f"step by step ({found['stepped']})"),
     }

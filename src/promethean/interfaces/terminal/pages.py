@@ -38,6 +38,11 @@ def heading(text: str) -> Text:
     return Text(text, style="bold")
 
 
+def forms_tried(forms: int) -> str:
+    """How many forms of a strategy were tried on some data."""
+    return f"{forms:,} form{'s' * (forms != 1)} of this strategy on this data, as far as is known"
+
+
 def one_line(text: str) -> str:
     """What somebody wrote, with what cannot be shown written out: it must not move the cursor or break a line."""
     return "".join(part if part.isprintable() else repr(part)[1:-1] for part in text)

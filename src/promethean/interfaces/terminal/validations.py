@@ -10,7 +10,7 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from promethean.interfaces.terminal.pages import heading, pairs
+from promethean.interfaces.terminal.pages import forms_tried, heading, pairs
 from promethean.interfaces.terminal.words import money
 
 NAMES = {
@@ -31,7 +31,7 @@ def page(found: Mapping[str, Any], quote: str) -> RenderableType:
     rows: dict[str, RenderableType] = {
         "Data": data,
         "Backtest": f"{found['trades']:,} trades, {found['return_pct']:+.2f} %",
-        "Tried": _tried(found["variants_tried"]),
+        "Tried": forms_tried(found["variants_tried"]),
     }
     lines: list[RenderableType] = [heading(f"{found['strategy']} on {found['symbol']}"), pairs(rows), Text()]
     lines += [_checks(found["checks"]), Text(), _windows(found["walk_forward"])]
@@ -47,10 +47,6 @@ def page(found: Mapping[str, Any], quote: str) -> RenderableType:
         lines.append(Text(UNSOUND, style="red"))
     lines.append(Text("Past prices promise nothing.", style="dim"))
     return Group(*lines)
-
-
-def _tried(forms: int) -> str:
-    return "1 form on this data, on record" if forms == 1 else f"{forms:,} forms on this data, on record"
 
 
 def _checks(checks: list[Mapping[str, Any]]) -> Table:
