@@ -11,6 +11,8 @@ import math
 import numpy as np
 
 from promethean.domain.candles import FloatArray, IntArray
+from promethean.evaluation._grid import nearest_step, on_grid, whole_steps
+from promethean.evaluation._search import LEAVES_LONG, LEAVES_SHORT, next_entry, next_for_long, next_for_short
 from promethean.evaluation.rules import (
     BREAKEVEN,
     ENTRY,
@@ -24,9 +26,8 @@ from promethean.evaluation.rules import (
     TRAILING,
 )
 from promethean.indicators.compiled import inlined, lean
-from promethean.strategies.arrays import CLOSES_ALL, CLOSES_LONG, CLOSES_SHORT, FlagArray
+from promethean.strategies.arrays import FlagArray
 
-LEAVES_LONG, LEAVES_SHORT = np.int8(CLOSES_ALL | CLOSES_LONG), np.int8(CLOSES_ALL | CLOSES_SHORT)
 WHOLE = 1e6  # a largest share of a candle's volume from which on every order is filled whole
 FOUND, TOO_MANY, TOO_THIN = 0, 1, 2
 """How a path ended: whole; more fills than there was room for; a candle too thin to fill an order whole."""
@@ -51,40 +52,10 @@ NEVER = -(2**62)
 
 
 @inlined
-def _nearest(steps: float, up: bool) -> float:
-    """The nearest whole number; halfway, and what a float cannot tell from it, up or down."""
-    lower = math.floor(steps)
-    part = steps - lower
-    if abs(part - 0.5) <= 1e-6 + 1e-15 * abs(steps):
-        return lower + 1.0 if up else lower
-    return lower + 1.0 if part > 0.5 else lower
-
-
-@inlined
-def _whole(steps: float, up: int) -> float:
-    """The steps as a whole number, up (1), down (-1) or nearest, half up (0); what a float cannot tell is whole."""
-    if up == 0:
-        return _nearest(steps, True)
-    nearest = math.floor(steps + 0.5)
-    if abs(steps - nearest) <= 1e-6 + 1e-15 * abs(steps):
-        return nearest
-    return math.ceil(steps) if up > 0 else math.floor(steps)
-
-
-@inlined
-def _on_grid(price: float, tick_units: float, tick_scale: float, up: int) -> float:
-    """A price on the tick grid, as the float that the decimal number is."""
-    steps = price * tick_scale
-    if tick_units != 1.0:
-        return _whole(steps / tick_units, up) * tick_units / tick_scale
-    return _whole(steps, up) / tick_scale
-
-
-@inlined
 def _nearest_tick(price: float, side: int, rules: FloatArray) -> float:
     """The nearest tick of a price on the winning side of an entry; halfway, the one further from the entry."""
     steps = float(price * rules[TICK_SCALE] / rules[TICK])
-    return _nearest(steps, side > 0) * float(rules[TICK]) / float(rules[TICK_SCALE])
+    return nearest_step(steps, side > 0) * float(rules[TICK]) / float(rules[TICK_SCALE])
 
 
 @inlined
@@ -92,7 +63,7 @@ def _taken(price: float, side: int, quantity: float, traded: float, rules: Float
     """The price of an order that takes liquidity.  traded: volume of the candle, base units."""
     if rules[SLIPPAGE] > 0.0:
         price *= 1.0 + side * rules[SLIPPAGE] / 10_000.0 * math.sqrt(quantity / traded)
-    return _on_grid(price, rules[TICK], rules[TICK_SCALE], side)
+    return on_grid(price, rules[TICK], rules[TICK_SCALE], side)
 
 
 @inlined
@@ -114,7 +85,7 @@ def _tier_lots(
         if abs(total - 1.0) < 1e-12 and k == tiers - 1:
             size = remaining
         else:
-            size = min(_whole(lots * shares[k], 0) + carried, remaining)
+            size = min(whole_steps(lots * shares[k], 0) + carried, remaining)
         if remaining - size < lots_min:
             size = remaining
         too_small = size < lots_min or size <= 0.0
@@ -137,104 +108,10 @@ def _tier_lots(
         left -= size
 
 
-# The three searches below run over every candle, a block at a time: nearly always none of it matters.  Unsigned numbers
-# spare the loops the question whether an index is negative, and flags that are joined and not asked one by one are
-# joined sixteen at once.
-
-BLOCK = np.uint64(16)
-ONE = np.uint64(1)
-SELLS, BUYS = np.int8(-128), np.int8(1)  # bits of -1 and of +1; the second one is in both, and its block is looked at
-
-
-def extremes(low: FloatArray, high: FloatArray) -> tuple[FloatArray, FloatArray]:
-    """Lowest low and highest high of each whole block of candles, float64, shape (n // 16,)."""
-    size = int(BLOCK)
-    whole = len(low) // size * size
-    return low[:whole].reshape(-1, size).min(axis=1), high[:whole].reshape(-1, size).max(axis=1)
-
-
-@lean
-def _next_entry(side: FlagArray, leave: FlagArray, start: int, can_short: bool) -> int:
-    """The next candle, from `start` on, at whose close something may be entered; their number when there is none."""
-    i, n = np.uint64(start), np.uint64(len(side))
-    while i < n:
-        while i + BLOCK <= n:
-            found = np.int8(0)
-            for k in range(BLOCK):
-                found |= side[i + k]
-            if found != 0:
-                break
-            i += BLOCK
-        stop = min(i + BLOCK, n)
-        while i < stop:
-            if side[i] != 0 and leave[i] & CLOSES_ALL == 0 and (can_short or side[i] > 0):
-                return int(np.int64(i))
-            i += ONE
-    return len(side)
-
-
-@lean
-def _next_for_long(
-    low: FloatArray, high: FloatArray, lows: FloatArray, highs: FloatArray, side: FlagArray, leave: FlagArray,
-    start: int, end: int, stop: float, target: float,
-) -> int:  # fmt: skip
-    """The next candle, from `start` on, on which a long position may end, or is asked to; `end` when there is none.
-
-    lows, highs: what `extremes` gives.
-    """
-    i, n = np.uint64(start), np.uint64(end)
-    while i < n:
-        while i % BLOCK == 0 and i + BLOCK <= n:
-            block = i // BLOCK
-            if lows[block] <= stop or highs[block] >= target:
-                break
-            found = np.int8(0)
-            for k in range(BLOCK):
-                found |= (leave[i + k] & LEAVES_LONG) | (side[i + k] & SELLS)
-            if found != 0:
-                break
-            i += BLOCK
-        last = min(i - i % BLOCK + BLOCK, n)
-        while i < last:
-            if low[i] <= stop or high[i] >= target or leave[i] & LEAVES_LONG != 0 or side[i] < 0:
-                return int(np.int64(i))
-            i += ONE
-    return end
-
-
-@lean
-def _next_for_short(
-    low: FloatArray, high: FloatArray, lows: FloatArray, highs: FloatArray, side: FlagArray, leave: FlagArray,
-    start: int, end: int, stop: float, target: float,
-) -> int:  # fmt: skip
-    """The next candle, from `start` on, on which a short position may end, or is asked to; `end` when there is none.
-
-    lows, highs: what `extremes` gives.
-    """
-    i, n = np.uint64(start), np.uint64(end)
-    while i < n:
-        while i % BLOCK == 0 and i + BLOCK <= n:
-            block = i // BLOCK
-            if highs[block] >= stop or lows[block] <= target:
-                break
-            found = np.int8(0)
-            for k in range(BLOCK):
-                found |= (leave[i + k] & LEAVES_SHORT) | (side[i + k] & BUYS)
-            if found != 0:
-                break
-            i += BLOCK
-        last = min(i - i % BLOCK + BLOCK, n)
-        while i < last:
-            if high[i] >= stop or low[i] <= target or leave[i] & LEAVES_SHORT != 0 or side[i] > 0:
-                return int(np.int64(i))
-            i += ONE
-    return end
-
-
 @inlined
 def _towards(price: float, way: int, rules: FloatArray) -> float:
     """A stop on the tick grid, rounded towards less risk."""
-    return _on_grid(price, rules[TICK], rules[TICK_SCALE], way)
+    return on_grid(price, rules[TICK], rules[TICK_SCALE], way)
 
 
 @inlined
@@ -247,12 +124,14 @@ def _wanted(
     """
     if rules[COOLDOWN] > 0.0 and decided_ns < places[STOPPED_NS] + int(rules[COOLDOWN]):
         return 0.0
-    reference, way = _on_grid(sized, rules[TICK], rules[TICK_SCALE], 0), places[WAY]
+    reference, way = on_grid(sized, rules[TICK], rules[TICK_SCALE], 0), places[WAY]
     worth = rules[AMOUNT] if rules[AMOUNT] > 0.0 else max(account[CASH] * rules[SHARE], 0.0)
     size = worth / reference
     if rules[LARGEST] > 0.0:
         size = min(size, rules[LARGEST])
-    lots = _whole(size * rules[LOT_SCALE] / rules[LOT_STEP] if rules[LOT_STEP] != 1.0 else size * rules[LOT_SCALE], -1)
+    lots = whole_steps(
+        size * rules[LOT_SCALE] / rules[LOT_STEP] if rules[LOT_STEP] != 1.0 else size * rules[LOT_SCALE], -1
+    )
     notional = lots * rules[LOT] * reference
     if lots <= 0.0 or lots < rules[LOTS_MIN] or notional < rules[NOTIONAL_MIN]:
         return 0.0
@@ -288,7 +167,7 @@ def _leave(
     if rules[PARTICIPATION] < WHOLE and quantity > rules[PARTICIPATION] * traded:
         return False
     if what & ~IN_RANGE == TARGET:
-        price, fee = _on_grid(met, rules[TICK], rules[TICK_SCALE], 0), rules[FEE_MAKER]
+        price, fee = on_grid(met, rules[TICK], rules[TICK_SCALE], 0), rules[FEE_MAKER]
     else:
         price, fee = _taken(met, -way, quantity, traded, rules), rules[FEE_TAKER]
     part = account[COST] if lots == account[HELD] else account[COST] * lots / account[HELD]
@@ -343,7 +222,7 @@ def _follow(best: float, rules: FloatArray, account: FloatArray, places: IntArra
         account[PEAK] = best
         _tighten(_towards(best * (1.0 - rules[TRAIL] * way), way, rules), TRAILING, account, places)
     if rules[BREAKS_EVEN] > 0.0:
-        gained = _on_grid(2.0 * entry - account[STARTED_AT], rules[TICK], rules[TICK_SCALE], 0)
+        gained = on_grid(2.0 * entry - account[STARTED_AT], rules[TICK], rules[TICK_SCALE], 0)
         if places[DONE] > 0 or (best >= gained if way > 0 else best <= gained):
             _tighten(_even(way, entry, rules), BREAKEVEN, account, places)
 
@@ -432,8 +311,8 @@ def _next_best(rules: FloatArray, account: FloatArray, places: IntArray) -> floa
     if rules[BREAKS_EVEN] > 0.0 and (_even(way, entry, rules) - account[STOP_AT]) * way > 0.0:
         if places[DONE] > 0:
             return -np.inf
-        nearest = min(nearest, _on_grid(2.0 * entry - account[STARTED_AT], rules[TICK], rules[TICK_SCALE], 0) * way)
-    return nearest
+        nearest = min(nearest, on_grid(2.0 * entry - account[STARTED_AT], rules[TICK], rules[TICK_SCALE], 0) * way)
+    return float(nearest)
 
 
 @inlined
@@ -486,7 +365,7 @@ def trade_path(
     while i < n:
         reverses = places[REVERSES]
         if not reverses:
-            i = _next_entry(side, leave, i, can_short)
+            i = next_entry(side, leave, i, can_short)
             if i >= n - 1:
                 break
             places[WAY], places[DECIDED] = int(side[i]), i
@@ -541,9 +420,9 @@ def trade_path(
                     even = _loses_at(rules, account, places)
                     worst = max(worst, even) if way > 0 else min(worst, even)
                 if way > 0:
-                    i = _next_for_long(low, high, lows, highs, side, leave, i, end, worst, best)
+                    i = next_for_long(low, high, lows, highs, side, leave, i, end, worst, best)
                 else:
-                    i = _next_for_short(low, high, lows, highs, side, leave, i, end, worst, best)
+                    i = next_for_short(low, high, lows, highs, side, leave, i, end, worst, best)
                 if i >= n:
                     break
             worst, best = (low[i], high[i]) if way > 0 else (high[i], low[i])
@@ -587,4 +466,5 @@ def _share_equally(parts: FloatArray, count: int) -> None:
 
 def room_to_work(targets: int, brought: int) -> tuple[FloatArray, IntArray, FloatArray, FloatArray]:
     """Account, places, parts and exits for `trade_path`, for so many tiers of the file and of a signal."""
-    return np.zeros(TARGET_AT + 1), np.zeros(REFUSED + 1, np.int64), np.zeros(brought), np.zeros((2, max(targets, brought)))
+    account, places = np.zeros(TARGET_AT + 1), np.zeros(REFUSED + 1, np.int64)
+    return account, places, np.zeros(brought), np.zeros((2, max(targets, brought)))

@@ -94,7 +94,7 @@ class Seen(Struct, frozen=True):
     @classmethod
     def of(cls, candles: CandleSeries) -> Seen:
         """Looks through the candles."""
-        from promethean.evaluation._kernels import extremes
+        from promethean.evaluation._search import extremes
 
         steps = np.diff(candles.open_time_ns)
         is_steady = len(steps) > 0 and bool((steps == steps[0]).all())

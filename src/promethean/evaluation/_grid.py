@@ -1,0 +1,37 @@
+"""Prices and sizes on the grid of a market, in float64, as the decimal functions round them."""
+
+from __future__ import annotations
+
+import math
+
+from promethean.indicators.compiled import inlined
+
+
+@inlined
+def nearest_step(steps: float, up: bool) -> float:
+    """The nearest whole number; halfway, and what a float cannot tell from it, up or down."""
+    lower = math.floor(steps)
+    part = steps - lower
+    if abs(part - 0.5) <= 1e-6 + 1e-15 * abs(steps):
+        return lower + 1.0 if up else lower
+    return lower + 1.0 if part > 0.5 else lower
+
+
+@inlined
+def whole_steps(steps: float, up: int) -> float:
+    """The steps as a whole number, up (1), down (-1) or nearest, half up (0); what a float cannot tell is whole."""
+    if up == 0:
+        return nearest_step(steps, True)
+    nearest = math.floor(steps + 0.5)
+    if abs(steps - nearest) <= 1e-6 + 1e-15 * abs(steps):
+        return nearest
+    return math.ceil(steps) if up > 0 else math.floor(steps)
+
+
+@inlined
+def on_grid(price: float, tick_units: float, tick_scale: float, up: int) -> float:
+    """A price on the tick grid, as the float that the decimal number is."""
+    steps = price * tick_scale
+    if tick_units != 1.0:
+        return whole_steps(steps / tick_units, up) * tick_units / tick_scale
+    return whole_steps(steps, up) / tick_scale

@@ -1,0 +1,103 @@
+"""The next candle at which something can happen: what lets the compiled loop pass over all the others."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from promethean.domain.candles import FloatArray
+from promethean.indicators.compiled import lean
+from promethean.strategies.arrays import CLOSES_ALL, CLOSES_LONG, CLOSES_SHORT, FlagArray
+
+LEAVES_LONG, LEAVES_SHORT = np.int8(CLOSES_ALL | CLOSES_LONG), np.int8(CLOSES_ALL | CLOSES_SHORT)
+# The three searches below run over every candle, a block at a time: nearly always none of it matters.  Unsigned numbers
+# spare the loops the question whether an index is negative, and flags that are joined and not asked one by one are
+# joined sixteen at once.
+
+BLOCK = np.uint64(16)
+ONE = np.uint64(1)
+SELLS, BUYS = np.int8(-128), np.int8(1)  # bits of -1 and of +1; the second one is in both, and its block is looked at
+
+
+def extremes(low: FloatArray, high: FloatArray) -> tuple[FloatArray, FloatArray]:
+    """Lowest low and highest high of each whole block of candles, float64, shape (n // 16,)."""
+    size = int(BLOCK)
+    whole = len(low) // size * size
+    return low[:whole].reshape(-1, size).min(axis=1), high[:whole].reshape(-1, size).max(axis=1)
+
+
+@lean
+def next_entry(side: FlagArray, leave: FlagArray, start: int, can_short: bool) -> int:
+    """The next candle, from `start` on, at whose close something may be entered; their number when there is none."""
+    i, n = np.uint64(start), np.uint64(len(side))
+    while i < n:
+        while i + BLOCK <= n:
+            found = np.int8(0)
+            for k in range(BLOCK):
+                found |= side[i + k]
+            if found != 0:
+                break
+            i += BLOCK
+        stop = min(i + BLOCK, n)
+        while i < stop:
+            if side[i] != 0 and leave[i] & CLOSES_ALL == 0 and (can_short or side[i] > 0):
+                return int(np.int64(i))
+            i += ONE
+    return len(side)
+
+
+@lean
+def next_for_long(
+    low: FloatArray, high: FloatArray, lows: FloatArray, highs: FloatArray, side: FlagArray, leave: FlagArray,
+    start: int, end: int, stop: float, target: float,
+) -> int:  # fmt: skip
+    """The next candle, from `start` on, on which a long position may end, or is asked to; `end` when there is none.
+
+    lows, highs: what `extremes` gives.
+    """
+    i, n = np.uint64(start), np.uint64(end)
+    while i < n:
+        while i % BLOCK == 0 and i + BLOCK <= n:
+            block = i // BLOCK
+            if lows[block] <= stop or highs[block] >= target:
+                break
+            found = np.int8(0)
+            for k in range(BLOCK):
+                found |= (leave[i + k] & LEAVES_LONG) | (side[i + k] & SELLS)
+            if found != 0:
+                break
+            i += BLOCK
+        last = min(i - i % BLOCK + BLOCK, n)
+        while i < last:
+            if low[i] <= stop or high[i] >= target or leave[i] & LEAVES_LONG != 0 or side[i] < 0:
+                return int(np.int64(i))
+            i += ONE
+    return end
+
+
+@lean
+def next_for_short(
+    low: FloatArray, high: FloatArray, lows: FloatArray, highs: FloatArray, side: FlagArray, leave: FlagArray,
+    start: int, end: int, stop: float, target: float,
+) -> int:  # fmt: skip
+    """The next candle, from `start` on, on which a short position may end, or is asked to; `end` when there is none.
+
+    lows, highs: what `extremes` gives.
+    """
+    i, n = np.uint64(start), np.uint64(end)
+    while i < n:
+        while i % BLOCK == 0 and i + BLOCK <= n:
+            block = i // BLOCK
+            if highs[block] >= stop or lows[block] <= target:
+                break
+            found = np.int8(0)
+            for k in range(BLOCK):
+                found |= (leave[i + k] & LEAVES_SHORT) | (side[i + k] & BUYS)
+            if found != 0:
+                break
+            i += BLOCK
+        last = min(i - i % BLOCK + BLOCK, n)
+        while i < last:
+            if high[i] >= stop or low[i] <= target or leave[i] & LEAVES_SHORT != 0 or side[i] > 0:
+                return int(np.int64(i))
+            i += ONE
+    return end
