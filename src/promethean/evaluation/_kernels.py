@@ -190,11 +190,11 @@ def _meet(
     The candle of the entry opened before its exits were there, but they meet its open too, should slippage have
     carried the entry beyond them.
     """
-    way = places[WAY]
+    way, no_number = places[WAY], int(np.int64(0))  # a constant would be compiled for on its own
     if (worst <= account[STOP_AT]) if way > 0 else (worst >= account[STOP_AT]):
         places[STOPPED_NS] = opened_ns + int(rules[LENGTH]) - 1 if in_range else opened_ns
         what, met = places[STOPPED_BY] + in_range, account[STOP_AT] if in_range else opened
-        return _leave(met, account[HELD], what, 0, i, traded, rules, fills, account, places)
+        return _leave(met, account[HELD], what, no_number, i, traded, rules, fills, account, places)
     for k in range(places[TIERS]):
         if exits[1, k] <= 0.0:
             continue
@@ -210,7 +210,7 @@ def _meet(
         if account[HELD] <= 0.0:
             return True
     if places[LEAVING] and not in_range:
-        return _leave(opened, account[HELD], places[LEAVING], 0, i, traded, rules, fills, account, places)
+        return _leave(opened, account[HELD], places[LEAVING], no_number, i, traded, rules, fills, account, places)
     return True
 
 
@@ -358,7 +358,7 @@ def trade_path(
              end (signed), cost of what is held.
     """
     account[CASH], places[STOPPED_NS] = rules[0], NEVER
-    room, n, i, length_ns = len(fills), len(close), 0, int(rules[LENGTH])
+    room, n, i, length_ns = len(fills), len(close), int(np.int64(0)), int(rules[LENGTH])
     heard, can_short, moves = rules[HEARD] > 0.0, rules[CAN_SHORT] > 0.0, rules[TRAIL] + rules[BREAKS_EVEN] > 0.0
     # A column is read where it matters alone: a candle that nobody has looked at yet comes from far away.
     weighs, cools = rules[PARTICIPATION] < WHOLE or rules[SLIPPAGE] > 0.0, rules[COOLDOWN] > 0.0
@@ -400,13 +400,12 @@ def trade_path(
         count = 0
         while count < len(parts) and not math.isnan(fixed[decided, count]):
             count += 1
-        if count:
+        brings = count > 0
+        if brings:
             _share_equally(parts, count)
-            places[TIERS] = count
-            _tier_lots(lots, entry, way, fixed[decided, :count], parts[:count], True, rules, exits)
-        else:
-            places[TIERS] = len(targets)
-            _tier_lots(lots, entry, way, targets, shares, False, rules, exits)
+        places[TIERS] = count if brings else len(targets)
+        own_targets, own_shares = (fixed[decided, :count], parts[:count]) if brings else (targets, shares)
+        _tier_lots(lots, entry, way, own_targets, own_shares, brings, rules, exits)
         _find_target(exits, account, places)
         over = _time_is_over(open_time, n, rules, places) if rules[HOLD] > 0.0 else n
         while i < n:
@@ -430,14 +429,15 @@ def trade_path(
             if (is_reached or places[LEAVING]) and (heard or volume[i] > 0.0):
                 opened, traded = open_[i], volume[i] if weighs else 0.0
                 opened_ns = open_time[i] if cools else 0
-                if not _meet(
-                    i, 0, opened_ns, opened, opened, opened, traded, rules, exits, fills, account, places
-                ):  # fmt: skip
-                    return TOO_THIN, places[COUNT], places[REFUSED], account[CASH], 0.0, 0.0
-                if account[HELD] > 0.0 and not _meet(
-                    i, IN_RANGE, opened_ns, opened, worst, best, traded, rules, exits, fills, account, places
-                ):  # fmt: skip
-                    return TOO_THIN, places[COUNT], places[REFUSED], account[CASH], 0.0, 0.0
+                for phase in range(2):
+                    farther, nearer = (worst, best) if phase else (opened, opened)
+                    if not _meet(
+                        i, IN_RANGE * phase, opened_ns, opened, farther, nearer, traded, rules, exits, fills,
+                        account, places,
+                    ):  # fmt: skip
+                        return TOO_THIN, places[COUNT], places[REFUSED], account[CASH], 0.0, 0.0
+                    if account[HELD] <= 0.0:
+                        break
             if account[HELD] <= 0.0:
                 break
             if not places[LEAVING]:
