@@ -22,7 +22,7 @@ from promethean.strategies.failing import failure
 from promethean.strategies.frame import Frame
 
 
-class Heard(Said, frozen=True):
+class Reasoned(Said, frozen=True):
     """What a candle strategy said.  reasons: by the number of the candle, where it spoke."""
 
     reasons: Mapping[int, str] = field(default_factory=dict)
@@ -43,7 +43,7 @@ class ByCandle:
         ratios = [timeframe_ns(larger) // timeframe_ns(made.timeframe) for larger in made.timeframes]
         self.window = max(made.window, *(2 * ratio for ratio in ratios), 1)  # a whole larger candle is in any two
 
-    def say(self, frame: Frame) -> Heard:
+    def say(self, frame: Frame) -> Reasoned:
         """What it says at every candle of the frame, told from the first one on.
 
         Raises StrategyError where the strategy fails.
@@ -52,7 +52,7 @@ class ByCandle:
 
     def reason(self, said: Said, at: int) -> str:
         """The reason that it gave."""
-        assert isinstance(said, Heard), "it was said by a candle strategy"
+        assert isinstance(said, Reasoned), "it was said by a candle strategy"
         return said.reasons[at]
 
 
@@ -62,7 +62,7 @@ class Following(Speaking):
     def __init__(self, strategy: ByCandle) -> None:
         super().__init__(strategy)
         self._make = strategy.make
-        self._known: tuple[CandleStrategy, CandleSeries, Heard] | None = None
+        self._known: tuple[CandleStrategy, CandleSeries, Reasoned] | None = None
 
     def on_event(self, event: MarketEvent, view: MarketView) -> Sequence[Signal]:
         """The signals of the candle that has just closed.  Raises StrategyError where the strategy fails."""
@@ -80,7 +80,7 @@ class Following(Speaking):
         known = self._known
         return {} if known is None else {name: float(array[-1]) for name, array in known[2].readings.items()}
 
-    def _follow(self, series: CandleSeries) -> Heard:
+    def _follow(self, series: CandleSeries) -> Reasoned:
         """Tell it what it was not told yet of the series; the newest candle is the last it was told then."""
         strategy, start = None, 0
         if self._known is not None:
@@ -99,7 +99,7 @@ class Following(Speaking):
         return said
 
 
-def tell(strategy: CandleStrategy, frame: Frame, start: int = 0) -> Heard:
+def tell(strategy: CandleStrategy, frame: Frame, start: int = 0) -> Reasoned:
     """Tell a strategy the candles of a frame, from number `start` on; what it says there.
 
     Before each primary candle come the larger ones that have closed by its close, in the order of their closes and the
@@ -131,7 +131,7 @@ def tell(strategy: CandleStrategy, frame: Frame, start: int = 0) -> Heard:
         raise _failed(strategy, candle, error) from error
     places = np.searchsorted(told.open_time_ns, list(answers)).tolist()
     by_place = dict(zip(places, answers.values(), strict=True))
-    return _heard(by_place, _by_name(strategy.shown, readings), len(told))
+    return _reasoned(by_place, _by_name(strategy.shown, readings), len(told))
 
 
 def _refuse_signal(answer: Answer, candle: Candle, primary: str) -> None:
@@ -169,7 +169,7 @@ def _by_name(names: Sequence[str], rows: list[Any]) -> dict[str, FloatArray]:
     return dict(zip(names, table.T, strict=True))
 
 
-def _heard(answers: Mapping[int, Answer], readings: Mapping[str, FloatArray], length: int) -> Heard:
+def _reasoned(answers: Mapping[int, Answer], readings: Mapping[str, FloatArray], length: int) -> Reasoned:
     side, leave = np.zeros(length, np.int8), np.zeros(length, np.int8)
     confidence, stop = np.zeros(length), np.full(length, np.nan)
     count = max((len(answer.targets) for answer in answers.values()), default=0)
@@ -182,7 +182,7 @@ def _heard(answers: Mapping[int, Answer], readings: Mapping[str, FloatArray], le
             array[at] = price
     has_stop = any(answer.stop is not None for answer in answers.values())
     reasons = {at: answer.reason for at, answer in answers.items()}
-    return Heard(side, leave, confidence, readings, 0, stop if has_stop else None, targets, reasons)
+    return Reasoned(side, leave, confidence, readings, 0, stop if has_stop else None, targets, reasons)
 
 
 def _failed(strategy: CandleStrategy, candle: Candle | None, error: Exception) -> StrategyError:

@@ -40,7 +40,7 @@ class Schedule(Struct, frozen=True):
         return f"sessions {', '.join(self.sessions)} on {', '.join(self.weekdays)}"
 
 
-class Heard(Said, frozen=True, kw_only=True):
+class Curtailed(Said, frozen=True, kw_only=True):
     """What a scheduled strategy says, with all that it would have said at any time."""
 
     heard: Said
@@ -80,11 +80,11 @@ class Scheduled:
             turned = np.where(both, np.int8(CLOSES_ALL), closes)
             leave = np.where(outside & (heard.side != 0), turned, heard.leave).astype(np.int8)
         said = {name: getattr(heard, name) for name in Said.__struct_fields__}
-        return Heard(**(said | {"side": side, "leave": leave}), heard=heard)
+        return Curtailed(**(said | {"side": side, "leave": leave}), heard=heard)
 
     def reason(self, said: Said, at: int) -> str:
         """Why, by the strategy; and that the schedule made an exit of an entry."""
-        heard = said.heard if isinstance(said, Heard) else said
+        heard = said.heard if isinstance(said, Curtailed) else said
         reason = self.strategy.reason(heard, at)
         if heard.side[at] and not said.side[at]:
             return f"{reason}; outside the {self.schedule}, so nothing is opened"
