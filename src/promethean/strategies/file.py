@@ -5,16 +5,16 @@ from __future__ import annotations
 import hashlib
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from decimal import Decimal
 from functools import partial
 from types import MappingProxyType
-from typing import Any, TypeVar
+from typing import Any, NamedTuple
 
 from promethean.domain.candles import CandleSeries, timeframe_ns
 from promethean.domain.errors import ConfigError, unknown_name
-from promethean.domain.ids import StrategyId
+from promethean.domain.ids import InstrumentId, StrategyId
 from promethean.domain.instruments import MarketType, instrument_id, parse_symbol
 from promethean.domain.money import plain
 from promethean.domain.orders import OrderType, Protection, Tier
@@ -32,7 +32,6 @@ from promethean.strategies.schedule import Schedule, Scheduled, read_schedule
 from promethean.strategies.sections import Section
 from promethean.strategies.technical_score import TechnicalSource, read_technical
 
-T = TypeVar("T")
 HUNDRED = Decimal(100)
 _FILTER_KEYS = ("price_increment", "quantity_increment", "notional_min")
 _LIMIT_KEYS = ("max_daily_trades", "max_daily_loss_pct", "cooldown_bars")
@@ -73,7 +72,6 @@ class StrategyFile:
     class_name: of a class-based file; conditions: of a condition-driven one.  Exactly one of them is there.
     limits: what the file tightens, by limit code.  parameters: of the class or the conditions, sizes taken out.
     simulation: what the file says about the simulated venue.  schedule: when it may enter; None: at any time.
-    simulation: what the file says about the simulated venue.
     technical: the technical score as a second source beside the class; None without.
     content: the file as JSON values, numbers with a point as text.
     config_hash: SHA-256 of the file's content, independent of layout and comments.
@@ -124,10 +122,9 @@ def parse_strategy(text: str, name: str, overrides: Mapping[str, str] = MappingP
             kind = "condition-driven" if is_conditional else "class-based"
             raise ConfigError(f"{name}: {key} does not belong to a {kind} strategy; it has {', '.join(known)}")
     sections.only((*known, *_LATER_SECTIONS))
-    read = _read_conditional if is_conditional else _read_class_based
     content = json.loads(json.dumps(document, sort_keys=True, default=_plain_text))
     config_hash = hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
-    return read(sections, content, config_hash)
+    return _read(sections, _conditional if is_conditional else _class_based, content, config_hash)
 
 
 def _override(document: Any, path: str, value: str, name: str) -> None:
@@ -150,105 +147,127 @@ def _override(document: Any, path: str, value: str, name: str) -> None:
     place[keys[-1]] = load_yaml(f"value: {value}", f"--set {path}")["value"]
 
 
-def _read_class_based(sections: Section, content: Mapping[str, Any], config_hash: str) -> StrategyFile:
+class _At(NamedTuple):
+    """Where a strategy trades, and with what: what it is made of, whatever its kind."""
+
+    id: str
+    exchange: str
+    base: str
+    quote: str
+    market_type: MarketType
+    timeframe: str
+    parameters: Mapping[str, Decimal | bool]
+
+    @property
+    def instrument(self) -> InstrumentId:
+        return instrument_id(self.exchange, self.base, self.quote, self.market_type)
+
+
+class _Own(NamedTuple):
+    """What each kind of file says in its own way.  made: the strategy, so that its mistakes are found now."""
+
+    made: Strategy | ArrayStrategy | CandleStrategy
+    sizing: Sizing
+    exits: Exits
+    limits: Mapping[str, Decimal]
+    cooldown_bars: int
+    class_name: str | None = None
+    conditions: Conditions | None = None
+    aggregation: str | None = None
+    threshold: float | None = None
+    technical: TechnicalSource | None = None
+
+
+def _read(
+    sections: Section, own: Callable[[Section, Section, _At], _Own], content: Mapping[str, Any], config_hash: str
+) -> StrategyFile:
     head, market = sections.section("strategy"), sections.section("market")
+    at = _At(_identity(head), market.text("exchange"), *_market(market), _parameters(_parameter_section(sections)))
+    order_type, slippage, simulation = _execution(sections.section("execution", optional=True), market)
+    found = own(sections, head, at)
+    return StrategyFile(
+        id=at.id,
+        name=head.text("name", default=at.id),
+        class_name=found.class_name,
+        conditions=found.conditions,
+        aggregation=found.aggregation,
+        threshold=found.threshold,
+        exchange=at.exchange,
+        base=at.base,
+        quote=at.quote,
+        market_type=at.market_type,
+        timeframe=at.timeframe,
+        parameters=at.parameters,
+        sizing=found.sizing,
+        exits=found.exits,
+        order_type=order_type,
+        slippage_tolerance=slippage,
+        cooldown_bars=found.cooldown_bars,
+        limits=found.limits,
+        simulation=simulation,
+        content=content,
+        config_hash=config_hash,
+        schedule=_schedule(sections, found.made),
+        technical=found.technical,
+    )
+
+
+def _class_based(sections: Section, head: Section, at: _At) -> _Own:
     head.only(("id", "name", "class", "aggregation_mode", "signal_threshold"))
     class_name = head.text("class")
     if class_name not in STRATEGIES:
         raise head.error("class", f"names an {unknown_name('strategy', class_name, STRATEGIES)}")
-    identity, exchange = _identity(head), market.text("exchange")
-    base, quote, market_type, timeframe = _market(market)
-    parameters = sections.section("parameters", optional=True)
-    values = _parameters(parameters)
-    order_type, slippage, simulation = _execution(sections.section("execution", optional=True), market)
     limits, cooldown = _limits(sections.section("risk_management", optional=True))
     technical = read_technical(sections.section("technical", optional=True), class_name)
     made = sections.within(  # the class knows its parameters: a mistake in them is found now, with the file's name
         "",
         lambda: STRATEGIES.get(class_name)(
-            id=StrategyId(identity),
-            instrument=instrument_id(exchange, base, quote, market_type),
-            timeframe=timeframe,
-            parameters=values,
-            can_short=market_type is MarketType.FUTURES,
+            id=StrategyId(at.id),
+            instrument=at.instrument,
+            timeframe=at.timeframe,
+            parameters=at.parameters,
+            can_short=at.market_type is MarketType.FUTURES,
         ),
     )
-    schedule = _schedule(sections, made)
-    return StrategyFile(
-        id=identity,
-        name=head.text("name", default=identity),
+    return _Own(
+        made,
+        _sizing(_parameter_section(sections)),
+        read_exits(sections.section("exits")),
+        limits,
+        cooldown,
         class_name=class_name,
-        conditions=None,
         aggregation=head.choice("aggregation_mode", ("voting", "weighted", "unanimous", "threshold")),
         threshold=_as_float(head.number("signal_threshold", Decimal(0), Decimal(1))),
-        exchange=exchange,
-        base=base,
-        quote=quote,
-        market_type=market_type,
-        timeframe=timeframe,
-        parameters=values,
-        sizing=_sizing(parameters),
-        exits=read_exits(sections.section("exits")),
-        order_type=order_type,
-        slippage_tolerance=slippage,
-        cooldown_bars=cooldown,
-        limits=limits,
-        simulation=simulation,
-        content=content,
-        config_hash=config_hash,
-        schedule=schedule,
         technical=technical,
     )
 
 
-def _read_conditional(sections: Section, content: Mapping[str, Any], config_hash: str) -> StrategyFile:
-    head, market = sections.section("strategy"), sections.section("market")
+def _conditional(sections: Section, head: Section, at: _At) -> _Own:
     head.only(("id", "name"))
-    identity, exchange = _identity(head), market.text("exchange")
-    base, quote, market_type, timeframe = _market(market)
-    parameters = sections.section("parameters", optional=True)
-    values = _parameters(parameters)
     risk = sections.section("risk")
     risk.only((*_SIZE_KEYS, *_RISK_EXITS, *_LIMIT_KEYS))
-    order_type, slippage, simulation = _execution(sections.section("execution", optional=True), market)
     limits, cooldown = _limits(risk, (*_SIZE_KEYS, *_RISK_EXITS))
-    conditions = read_conditions(sections, timeframe, market_type)
+    conditions = read_conditions(sections, at.timeframe, at.market_type)
     made = sections.within(  # a mistake in a condition is found now, with the file's name
         "",
         lambda: ConditionStrategy(
             conditions,
-            id=StrategyId(identity),
-            instrument=instrument_id(exchange, base, quote, market_type),
-            timeframe=timeframe,
-            parameters=values,
+            id=StrategyId(at.id),
+            instrument=at.instrument,
+            timeframe=at.timeframe,
+            parameters=at.parameters,
         ),
     )
     # Indicators refuse their parameters even over no candles at all.
-    sections.within("", lambda: made.say(Frame(CandleSeries(1), timeframe)))
-    return StrategyFile(
-        id=identity,
-        name=head.text("name", default=identity),
-        class_name=None,
-        conditions=conditions,
-        aggregation=None,
-        threshold=0.0,  # conditions hold or do not
-        exchange=exchange,
-        base=base,
-        quote=quote,
-        market_type=market_type,
-        timeframe=timeframe,
-        parameters=values,
-        sizing=_sizing(risk),
-        exits=_exits(sections, risk),
-        order_type=order_type,
-        slippage_tolerance=slippage,
-        cooldown_bars=cooldown,
-        limits=limits,
-        simulation=simulation,
-        content=content,
-        config_hash=config_hash,
-        schedule=_schedule(sections, made),
+    sections.within("", lambda: made.say(Frame(CandleSeries(1), at.timeframe)))
+    no_threshold = 0.0  # conditions hold or do not
+    return _Own(
+        made, _sizing(risk), _exits(sections, risk), limits, cooldown, conditions=conditions, threshold=no_threshold
     )
+
+
+def _parameter_section(sections: Section) -> Section:
+    return sections.section("parameters", optional=True)
 
 
 def _schedule(sections: Section, made: Strategy | ArrayStrategy | CandleStrategy) -> Schedule | None:
