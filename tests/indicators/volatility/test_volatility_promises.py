@@ -1,4 +1,4 @@
-"""The promises of every indicator of the volatility family: causal, decided by a window, and sane on real candles."""
+"""The indicators of the volatility family: how much of them a window decides, and what they say of real candles."""
 
 from __future__ import annotations
 
@@ -6,14 +6,9 @@ import math
 from pathlib import Path
 
 import numpy as np
-import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
 from numpy.typing import NDArray
 from tests.indicators.trend import promises
-from tests.indicators.trend.promises import Case, Columns, Outputs, case, market, recorded, still
-
-from promethean.indicators.catalogue import INDICATORS
+from tests.indicators.trend.promises import Case, Columns, Outputs, case, recorded
 
 
 def of_price(_: Outputs, columns: Columns) -> float:
@@ -86,42 +81,6 @@ CASES = [
     keltner(1, 1, 0.5),
     keltner(50, 3, 1.5),
 ]
-
-seeds = st.integers(0, 2**32 - 1)
-
-
-def test_every_indicator_of_the_family_is_here() -> None:
-    of_family = {entry.name for entry in INDICATORS.entries().values() if entry.family == "volatility"}
-    assert {each.name for each in CASES} == of_family
-    for each in CASES:
-        assert set(each.warm_up) == set(each.entry.outputs)
-
-
-@pytest.mark.parametrize("each", CASES, ids=str)
-@settings(max_examples=25)
-@given(seeds, st.integers(0, 700), st.integers(0, 700))
-def test_no_value_sees_a_later_candle(each: Case, seed: int, length: int, cut: int) -> None:
-    promises.assert_causal(each, market(seed, length), min(cut, length))
-
-
-@pytest.mark.parametrize("each", CASES, ids=str)
-@settings(max_examples=50)
-@given(seeds, st.integers(1, 3000))
-def test_the_declared_window_decides_the_last_values(each: Case, seed: int, more: int) -> None:
-    promises.assert_window(each, market(seed, each.window + more))
-
-
-@pytest.mark.parametrize("each", CASES, ids=str)
-@given(seeds, st.integers(0, 600))
-def test_values_are_unknown_in_the_warm_up_and_where_it_is_said(each: Case, seed: int, length: int) -> None:
-    promises.assert_shape(each, market(seed, length))
-
-
-@pytest.mark.parametrize("each", CASES, ids=str)
-def test_a_still_or_short_market_needs_no_exception(each: Case) -> None:
-    for length in (0, 1, 2, 3, 10, 11, 14, 15, 20, 138, 139, 200, 500):
-        promises.assert_shape(each, still(length))
-        promises.assert_shape(each, market(length, length, restless=True))
 
 
 def test_real_candles_give_sane_values(shared: Path) -> None:
