@@ -9,10 +9,10 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from tests.strategies.promises import REAL, REAL_5M, assert_causal, assert_window, chosen, make, upside_down
+from tests.strategies.promises import REAL, REAL_5M, assert_window, chosen, make, upside_down
 from tests.strategies.recorded import COLUMNS, MONDAY_NS, cut, invented, read
 
-from promethean.domain.candles import KEPT, CandleSeries
+from promethean.domain.candles import CandleSeries
 from promethean.domain.errors import ConfigError
 from promethean.indicators.smart_money.fvg import Gap, list_gaps
 from promethean.indicators.smart_money.liquidity_zones import list_zones
@@ -239,26 +239,6 @@ def test_on_real_prices_it_is_what_the_indicators_list(shared: Path, name: str) 
 
 
 # -- promises ---------------------------------------------------------------------------------------------------------
-
-
-def test_its_window_is_one_that_a_live_view_keeps() -> None:
-    for timeframe in ("1m", "3m", "5m", "15m", "30m", "1h"):
-        assert make(SmcBreakout, timeframe=timeframe).window <= KEPT
-
-
-@settings(max_examples=8)
-@given(st.integers(0, 2**32 - 1), st.sampled_from([0.0, 0.05]))
-def test_what_it_says_does_not_depend_on_what_comes_later(seed: int, holes: float) -> None:
-    candles = invented(seed, 6000, holes=holes)
-    random = np.random.default_rng(seed)
-    assert_causal(strategy(), candles, random.integers(1, len(candles), 6).tolist())
-
-
-@pytest.mark.parametrize("name", REAL)
-def test_on_real_prices_the_trailing_window_says_what_the_whole_history_does(shared: Path, name: str) -> None:
-    candles, made = read(shared / REAL[name]), make(SmcBreakout)
-    assert_causal(made, candles, [100, 5000, 33_333])
-    assert_window(made, candles, chosen(made, candles, 1))
 
 
 @pytest.mark.parametrize("parameters", [{"zone_bars": 200, "break_bars": 200}, {"strength": 1, "reward_min": "0.5"}])

@@ -10,10 +10,10 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from tests.strategies.promises import REAL, REAL_5M, assert_causal, assert_window, chosen, make, upside_down
+from tests.strategies.promises import REAL_5M, assert_window, chosen, make, upside_down
 from tests.strategies.recorded import MONDAY_NS, invented, read
 
-from promethean.domain.candles import KEPT, CandleSeries
+from promethean.domain.candles import CandleSeries
 from promethean.domain.errors import ConfigError
 from promethean.strategies.arrays import CLOSES_LONG, Said
 from promethean.strategies.frame import Frame
@@ -161,27 +161,6 @@ def test_a_market_that_stands_still_says_nothing() -> None:
 
 
 # -- promises ---------------------------------------------------------------------------------------------------------
-
-
-def test_its_window_is_one_that_a_live_view_keeps() -> None:
-    for timeframe in ("1m", "3m", "5m", "15m", "30m", "1h"):
-        assert DAY * 60 / 3600 < make(VwapReversion, timeframe=timeframe).window <= KEPT
-
-
-@settings(max_examples=10)
-@given(st.integers(0, 2**32 - 1), st.sampled_from([0.0, 0.1]))
-def test_what_it_says_does_not_depend_on_what_comes_later(seed: int, holes: float) -> None:
-    candles = invented(seed, 4000, holes=holes)
-    random = np.random.default_rng(seed)
-    assert_causal(make(VwapReversion), candles, random.integers(1, len(candles), 6).tolist())
-
-
-@pytest.mark.parametrize("name", REAL)
-def test_on_real_prices_the_trailing_window_says_what_the_whole_history_does(shared: Path, name: str) -> None:
-    candles, strategy = read(shared / REAL[name]), make(VwapReversion)
-    assert (say(strategy, candles).side != 0).any()
-    assert_causal(strategy, candles, [100, 5000, 33_333])
-    assert_window(strategy, candles, chosen(strategy, candles, 1))
 
 
 @settings(max_examples=10)
