@@ -46,7 +46,8 @@ from promethean.runtime.feeds.columns import CandleColumns
 from promethean.runtime.feeds.port import FeedItem
 from promethean.storage.journal import BudgetChange, Journal, account_stream, market_stream
 from promethean.storage.latches import Latch, persist
-from promethean.storage.projections import Rows, budget_use
+from promethean.storage.projections import budget_use
+from promethean.storage.rows import Rows
 from promethean.storage.tables import LatchScope, new_id
 
 Play = Callable[[Callable[[Town], Awaitable[Any]]], Any]

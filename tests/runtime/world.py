@@ -33,7 +33,8 @@ from promethean.runtime.runner import Runner
 from promethean.storage import accounts
 from promethean.storage.database import Database
 from promethean.storage.journal import BudgetChange, Journal, Lease, Outcome, Seen, account_stream, market_stream
-from promethean.storage.projections import Owner, Projector, Rows
+from promethean.storage.projections import Owner, Projector
+from promethean.storage.rows import Rows
 from promethean.storage.tables import BudgetScope
 
 ROOT = Path(__file__).resolve().parents[2]

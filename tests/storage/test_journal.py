@@ -41,7 +41,7 @@ from promethean.storage.journal import (
     market_stream,
 )
 from promethean.storage.latches import Latch, persist
-from promethean.storage.projections import Rows
+from promethean.storage.rows import Rows
 from promethean.storage.tables import BudgetScope, LatchScope, new_id
 
 Run = Callable[[Callable[[Database], Awaitable[Any]]], Any]

@@ -18,7 +18,8 @@ from promethean.domain.ids import fact_id
 from promethean.domain.instants import to_datetime
 from promethean.storage.database import Database
 from promethean.storage.journal import Journal, Record, account_stream
-from promethean.storage.projections import Rows, budget_use, rows_text, upserts
+from promethean.storage.projections import budget_use
+from promethean.storage.rows import Rows, rows_text, upserts
 
 Run = Callable[[Callable[[Database], Awaitable[Any]]], Any]
 D = Decimal

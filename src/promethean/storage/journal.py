@@ -22,7 +22,7 @@ from promethean.domain.errors import JournalTamperedError, LeaseLostError, Store
 from promethean.domain.events import START_RECORDS, CandleClosed, Event, MarketEvent
 from promethean.domain.ids import AccountId, InstrumentId, OrderId, StreamName, UserId
 from promethean.storage.encoding import canonical, decode, encode, quoted
-from promethean.storage.projections import Rows, Shape, rows_text, upserts
+from promethean.storage.rows import Rows, Shape, rows_text, upserts
 
 GENESIS = bytes(32)
 _COLUMNS = ("stream", "sequence", "type", "payload", "happened_at_ns", "received_at_ns", "previous_hash", "hash")
