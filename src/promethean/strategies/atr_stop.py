@@ -35,7 +35,7 @@ class WithAtrStop:
     def say(self, frame: Frame) -> Said:
         """What the strategy says, with stops; an entry whose range is not known yet is not said."""
         said = self.strategy.say(frame)
-        (ranges,) = frame.indicator("atr", {"period": self._stop.period}, self.timeframe)
+        ranges = frame.indicator("atr", {"period": self._stop.period}, self.timeframe)[0]
         close = frame.candles.close
         distance = np.minimum(self._stop.multiple * ranges, self._widest * close)
         stop: FloatArray = np.where(said.side != 0, close - said.side * distance, np.nan)
