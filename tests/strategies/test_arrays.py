@@ -22,6 +22,7 @@ from promethean.domain.signals import Signal, SignalSource, SignalType
 from promethean.strategies.arrays import ArrayStrategy, Prepared, Said, Trailing
 from promethean.strategies.conditional import Conditions, ConditionStrategy, Entry, Use
 from promethean.strategies.frame import Frame
+from promethean.strategies.held import Held
 from promethean.strategies.rsi_reversion import RsiReversion
 
 scan(promethean.indicators)
@@ -198,3 +199,47 @@ def test_a_strategy_is_told_by_what_it_can_do() -> None:
     assert isinstance(conditional(), ArrayStrategy)
     assert isinstance(reversion(), ArrayStrategy)
     assert not isinstance(Prepared(conditional(), Frame(invented(1, 5), "1m")), ArrayStrategy)
+
+
+# -- conditions on the open position ----------------------------------------------------------------------------------
+
+
+def leaving() -> ConditionStrategy:
+    uses = (Use("rsi", "RSI", {"period": D(4)}, ("1m", "5m")), Use("sma", "SMA", {"period": D(20)}, ()))
+    exits = ("PNL_PCT > 0.2 AND RSI_5m > 50", "crosses_below(SMA, ENTRY_PRICE)", "PRICE[2] < SMA AND BARS_HELD > 3")
+    rules = Conditions(uses, (Entry(Side.BUY, "ALL", ("RSI < 30",)),), "ANY", exits)
+    return ConditionStrategy(rules, id=StrategyId("l"), instrument=BTC, timeframe="1m", parameters={})
+
+
+@pytest.mark.parametrize("file", [REAL, HOLED], ids=lambda path: path.stem)
+def test_live_leaves_a_position_at_every_candle_where_the_recording_does(shared: Path, file: Path) -> None:
+    candles = cut(read(shared / file), 0, 1_500)
+    prepared, trailing = Prepared(leaving(), Frame(candles, "1m")), Trailing(leaving())
+    left = 0
+    for at in range(len(candles)):
+        event, now = closed(candles, at), view(candles, at)
+        entry = float(candles.close[at - 7])
+        for gain, bars in ((0.3, 1.0), (-0.3, 1.0), (-0.3, 4.0)):
+            held = Held(entry, gain, bars)
+            recorded = prepared.leaves(event, now, held)
+            assert trailing.leaves(event, now, held) == recorded, f"candle {at}"
+            left += recorded is not None
+    assert 500 < left < 3_000
+    assert prepared.unanswered > 0 and prepared.unknown > prepared.unanswered
+
+
+def test_who_has_no_such_condition_leaves_nothing() -> None:
+    candles, held = invented(1, 30), Held(1.0, 50.0, 9.0)
+    for speaking in (Prepared(conditional(), Frame(candles, "1m")), Trailing(conditional())):
+        assert speaking.leaves(closed(candles, 20), view(candles, 20), held) is None
+    assert not Prepared(conditional(), Frame(candles, "1m")).reads_position
+
+
+def test_candles_of_others_and_those_that_the_recording_lacks_leave_nothing() -> None:
+    candles, held = invented(1, 30), Held(1.0, 50.0, 9.0)
+    prepared = Prepared(leaving(), Frame(cut(candles, 0, 29), "1m"))
+    assert prepared.leaves(closed(candles, 28), view(candles, 28), held) is not None
+    assert prepared.leaves(closed(candles, 29), view(candles, 29), held) is None
+    for speaking in (prepared, Trailing(leaving())):
+        assert speaking.leaves(closed(candles, 28, instrument=ETH), view(candles, 28), held) is None
+        assert speaking.leaves(closed(candles, 28, timeframe="5m"), view(candles, 28), held) is None

@@ -13,17 +13,24 @@ from hypothesis import strategies as st
 from tests.strategies.recorded import COLUMNS, MONDAY_NS, cut, invented, paths
 
 import promethean.indicators
-from promethean.domain.candles import KEPT, CandleSeries, FloatArray
+from promethean.domain.candles import KEPT, Candle, CandleSeries, FloatArray
 from promethean.domain.errors import ConfigError
+from promethean.domain.events import CandleClosed
 from promethean.domain.ids import InstrumentId, StrategyId
-from promethean.domain.market import Side
+from promethean.domain.market import MarketView, Side
 from promethean.domain.registry import scan
+from promethean.domain.signals import SignalType
+from promethean.engine.combined import Alone, Combined, Part
+from promethean.engine.decide import Aggregation
 from promethean.indicators.catalogue import INDICATORS
 from promethean.indicators.momentum.rsi import rsi
 from promethean.indicators.trend.regime import REGIMES, regime
-from promethean.strategies.arrays import Said
+from promethean.strategies.arrays import Prepared, Said
+from promethean.strategies.atr_stop import AtrStop, WithAtrStop
 from promethean.strategies.conditional import Conditions, ConditionStrategy, Entry, Use
 from promethean.strategies.frame import Frame
+from promethean.strategies.held import Held
+from promethean.strategies.schedule import Schedule, Scheduled
 
 scan(promethean.indicators)
 D = Decimal
@@ -371,3 +378,88 @@ def test_the_parts_of_an_or_are_set_ups_of_their_own() -> None:
         "long: PRICE < 5": [True, False, False],
         "short: PRICE > 6 AND PRICE < 9": [False, True, False],
     }
+
+
+# -- the open position ------------------------------------------------------------------------------------------------
+
+
+def left(strategy: ConditionStrategy, frame: Frame, at: int, *position: float) -> int:
+    """What the condition on the position says at a candle: 1 leave, 0 stay, -1 unknown."""
+    program = strategy.say(frame).exit
+    assert program is not None
+    return program.holds(at, *position)
+
+
+def test_alternatives_that_any_history_answers_stay_what_they_were_and_the_rest_reads_the_position() -> None:
+    frame = of_closes(10, 11, 12, 13, 9, 8, 150)
+    alone, joined = (
+        made(exits=("RSI > high",)),
+        made(exits=("RSI > high", "PNL_PCT >= 3 OR BARS_HELD > 9", "PRICE > 100")),
+    )
+    plain = made(exits=("RSI > high", "PRICE > 100")).say(frame)
+    assert alone.say(frame).exit is None
+    said = joined.say(frame)
+    assert np.array_equal(said.leave, plain.leave) and said.unknown == plain.unknown
+    assert said.exit is not None and not len(said.exit.rows)
+    assert [left(joined, frame, 6, 8.0, gain, 1.0) for gain in (2.9, 3.0, np.nan)] == [0, 1, -1]
+    assert left(joined, frame, 0, 8.0, 0.0, 10.0) == 1
+
+
+def test_where_all_have_to_hold_the_whole_exit_is_about_the_position() -> None:
+    rules = Conditions((RSI,), (BUY,), "ALL", ("RSI > high", "PNL_PCT > 0"))
+    strategy = ConditionStrategy(rules, id=StrategyId("s"), instrument=BTC, timeframe="1m", parameters=dict(NUMBERS))
+    frame = of_closes(10, 11, 12, 13, 9, 8, 150)
+    assert not strategy.say(frame).leave.any()
+    assert [left(strategy, frame, at, 8.0, 1.0, 1.0) for at in range(7)] == [-1, -1, -1, 1, 0, 0, 1]
+    assert left(strategy, frame, 3, 8.0, -1.0, 1.0) == 0
+
+
+def test_the_reason_of_such_an_exit_names_the_condition_with_the_values_of_the_position() -> None:
+    strategy = made(exits=("PRICE > 100", "PNL_PCT >= high AND PRICE > ENTRY_PRICE", "BARS_HELD > 5"))
+    said = strategy.say(of_closes(10, 11, 12))
+    assert strategy.exit_reason(said, 2, Held(7.0, 71.428571429, 2.0)) == (
+        "PNL_PCT >= high AND PRICE > ENTRY_PRICE OR BARS_HELD > 5: "
+        "PRICE 12, ENTRY_PRICE 7, PNL_PCT 71.4286, BARS_HELD 2, high 70"
+    )
+
+
+def test_an_entry_and_a_name_of_the_position_do_not_go_together() -> None:
+    for name in ("ENTRY_PRICE", "PNL_PCT", "BARS_HELD"):
+        with pytest.raises(ConfigError, match=rf"entry \(buy\): .*{name} is known only while a position is held"):
+            buying(f"{name} > 1")
+    with pytest.raises(ConfigError, match=r"'pnl_pct'; did you mean 'PNL_PCT'\? Capital letters count"):
+        made(exits=("pnl_pct > 1",))
+    with pytest.raises(ConfigError, match="'BARS_HELD' is a word of the condition language"):
+        made(uses=(Use("rsi", "BARS_HELD", {}, ()),))
+
+
+def test_other_parameters_bind_the_condition_anew_and_equal_ones_share_its_data() -> None:
+    frame = of_closes(10, 11, 12, 13, 9, 8, 150)
+    strategy = made(exits=("RSI > high AND PNL_PCT > low",))
+    programs = [strategy.at({**NUMBERS, "low": D(low)}).say(frame).exit for low in (1, 2, 2)]
+    assert [one and one.holds(3, 9.0, 1.5, 1.0) for one in programs] == [1, 0, 0]
+    _, one, other = programs
+    assert one is not None and other is not None
+    assert one.rows is other.rows and one.stack is not other.stack
+
+
+@pytest.mark.parametrize("wrap", [
+    lambda inner: WithAtrStop(inner, AtrStop(2.0, 3), 0.5),
+    lambda inner: Scheduled(inner, Schedule(("us",), ("mon",))),
+    lambda inner: Alone(inner, Aggregation.WEIGHTED, 0.5),
+    lambda inner: Combined((Part("one", inner, 1.0),), Aggregation.WEIGHTED, 0.5, can_short=True),
+    lambda inner: Scheduled(WithAtrStop(inner, AtrStop(2.0, 3), 0.5), Schedule(("us",), ("mon",))),
+])  # fmt: skip
+def test_what_shapes_its_word_keeps_the_condition_and_its_reason(wrap: Any) -> None:
+    candles = invented(4, 60)
+    strategy = wrap(made(exits=("PNL_PCT >= 3",)))
+    prepared = Prepared(strategy, Frame(candles, "1m"))
+    assert prepared.reads_position
+    opened = int(candles.open_time_ns[50])
+    event = CandleClosed(Candle(BTC, "1m", opened, opened + 60 * 10**9, 1.0, 1.0, 1.0, 1.0, 1.0), opened + 60 * 10**9)
+    assert prepared.leaves(event, MarketView(), Held(1.0, 2.0, 1.0)) is None
+    closing = prepared.leaves(event, MarketView(), Held(1.0, 3.0, 1.0))
+    assert closing is not None
+    assert (closing.type, closing.at_ns) == (SignalType.CLOSE, opened + 60 * 10**9)
+    assert closing.reason.endswith("PNL_PCT >= 3: PNL_PCT 3")
+    assert closing.metadata["BARS_HELD"] == "1.000000"

@@ -20,7 +20,10 @@ from promethean.domain.events import CandleClosed, MarketEvent
 from promethean.domain.ids import InstrumentId, StrategyId
 from promethean.domain.market import MarketView, Side
 from promethean.domain.signals import Signal, SignalSource, SignalType
+from promethean.strategies.conditions.program import Program
+from promethean.strategies.conditions.tree import POSITION
 from promethean.strategies.frame import Frame
+from promethean.strategies.held import Held
 
 FlagArray: TypeAlias = NDArray[np.int8]
 
@@ -41,6 +44,8 @@ class Said(Struct, frozen=True):
                 where the strategy file says.
     targets:    the prices at which it takes its profit in equal shares, nearest first, each float64, shape (n,); NaN
                 where there is none.  Where all are NaN: what the strategy file says.
+    exit:       a condition on the open position, over these candles, that closes it where it holds; None: there is
+                none.
     """
 
     side: FlagArray
@@ -50,6 +55,7 @@ class Said(Struct, frozen=True):
     unknown: int = 0
     stop: FloatArray | None = None
     targets: tuple[FloatArray, ...] = ()
+    exit: Program | None = None
 
     def levels(self, at: int) -> tuple[float | None, tuple[float, ...]]:
         """Stop and targets that an entry said at this candle brings along."""
@@ -102,6 +108,15 @@ class Telling(Protocol):
         ...
 
 
+@runtime_checkable
+class ReadsPosition(Protocol):
+    """An array strategy that has conditions on the open position, as `Said.exit`."""
+
+    def exit_reason(self, said: Said, at: int, held: Held) -> str:
+        """Why a position is closed at a candle where its condition holds, in one sentence with the values."""
+        ...
+
+
 class Speaking:
     """What recorded and live candles have in common: signals and readings of one candle."""
 
@@ -109,6 +124,8 @@ class Speaking:
         self.array_strategy = strategy
         self.id, self.instrument, self.timeframe = strategy.id, strategy.instrument, strategy.timeframe
         self.window = strategy.window
+        self.unanswered = 0
+        """How often the condition on the position could not be answered."""
         self._source = SignalSource.ORDERBOOK if isinstance(innermost(strategy), ReadsBooks) else SignalSource.TECHNICAL
 
     def _signals(self, said: Said, at: int, at_ns: int) -> tuple[Signal, ...]:
@@ -130,6 +147,20 @@ class Speaking:
             kind = SignalType.BUY if side > 0 else SignalType.SELL
             signals.append(Signal(kind, *common, stop=stop, targets=targets))
         return tuple(signals)
+
+    def _closing(self, said: Said, at: int, at_ns: int, held: Held) -> Signal | None:
+        """The CLOSE that follows from the condition on the position; none where it is not met, or not known."""
+        answer = said.exit.holds(at, *held) if said.exit is not None else 0
+        self.unanswered += answer < 0
+        if answer <= 0:
+            return None
+        strategy = innermost(self.array_strategy)
+        assert isinstance(strategy, ReadsPosition), "who has such conditions can say why they hold"
+        reason = strategy.exit_reason(said, at, held)
+        values = {name: f"{array[at]:.6f}" for name, array in said.readings.items()}
+        values |= {name: f"{value:.6f}" for name, value in zip(POSITION, held, strict=True)}
+        common = (self._source, 1.0, reason, self.instrument, self.timeframe, at_ns, self.id, values)
+        return Signal(SignalType.CLOSE, *common)
 
     def _concerns(self, event: MarketEvent) -> bool:
         return (
@@ -158,6 +189,25 @@ class Prepared(Speaking):
         place = self._places.get(event.candle.open_time_ns)
         return () if place is None else self._signals(self._said, place, event.candle.close_time_ns)
 
+    @property
+    def unknown(self) -> int:
+        """At how many candles a condition could not be answered so far."""
+        return self._said.unknown + self.unanswered
+
+    @property
+    def reads_position(self) -> bool:
+        """Whether it is asked about its position at every candle."""
+        return self._said.exit is not None
+
+    def leaves(self, event: CandleClosed, view: MarketView, held: Held) -> Signal | None:
+        """The CLOSE of what is held that its conditions on it ask for at this candle of the recording."""
+        if self._said.exit is None or not self._concerns(event):
+            return None
+        candle = event.candle
+        place = int(np.searchsorted(self._open_time, candle.open_time_ns))
+        is_there = place < len(self._open_time) and self._open_time[place] == candle.open_time_ns
+        return self._closing(self._said, place, candle.close_time_ns, held) if is_there else None
+
     def reading(self, view: MarketView) -> Mapping[str, float]:
         """The values at the newest closed candle."""
         newest = view.candles(self.instrument, self.timeframe).last_open_time_ns
@@ -178,6 +228,11 @@ class Trailing(Speaking):
             return ()
         said = self._say(view)
         return () if said is None else self._signals(said, len(said.side) - 1, event.at_ns)
+
+    def leaves(self, event: CandleClosed, view: MarketView, held: Held) -> Signal | None:
+        """The CLOSE of what is held that its conditions on it ask for at the candle that has just closed."""
+        said = self._say(view) if self._concerns(event) else None
+        return None if said is None else self._closing(said, len(said.side) - 1, event.at_ns, held)
 
     def reading(self, view: MarketView) -> Mapping[str, float]:
         """The values at the newest closed candle."""

@@ -182,7 +182,7 @@ def _reasoned(answers: Mapping[int, Answer], readings: Mapping[str, FloatArray],
             array[at] = price
     has_stop = any(answer.stop is not None for answer in answers.values())
     reasons = {at: answer.reason for at, answer in answers.items()}
-    return Reasoned(side, leave, confidence, readings, 0, stop if has_stop else None, targets, reasons)
+    return Reasoned(side, leave, confidence, readings, 0, stop if has_stop else None, targets, reasons=reasons)
 
 
 def _failed(strategy: CandleStrategy, candle: Candle | None, error: Exception) -> StrategyError:

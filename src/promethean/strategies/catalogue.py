@@ -4,15 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from decimal import Decimal
-from typing import Protocol, TypeVar
+from typing import Protocol, TypeVar, runtime_checkable
 
-from promethean.domain.events import MarketEvent
+from promethean.domain.events import CandleClosed, MarketEvent
 from promethean.domain.ids import InstrumentId, StrategyId
 from promethean.domain.market import MarketView
 from promethean.domain.registry import Registry
 from promethean.domain.signals import Signal
 from promethean.strategies.arrays import ArrayStrategy
 from promethean.strategies.candle_strategy import CandleStrategy
+from promethean.strategies.held import Held
 
 
 class Strategy(Protocol):
@@ -36,6 +37,18 @@ class Strategy(Protocol):
 
     def reading(self, view: MarketView) -> Mapping[str, float]:
         """The indicator values it looks at now, by name, for people; NaN while they are not known."""
+        ...
+
+
+@runtime_checkable
+class LeavesPosition(Protocol):
+    """A strategy with conditions on its open position."""
+
+    def leaves(self, event: CandleClosed, view: MarketView, held: Held) -> Signal | None:
+        """The CLOSE that they ask for at the close of a primary candle; None while they ask for none.
+
+        held: the position at that close.  Asked at every such candle while one is held, unless it is left already.
+        """
         ...
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from copy import copy
+from dataclasses import replace
 from decimal import Decimal
 from typing import Any
 
@@ -20,9 +21,20 @@ from promethean.indicators.trend.regime import REGIMES, regime_window
 from promethean.strategies.arrays import FlagArray, Said
 from promethean.strategies.conditions.evaluate import Met, met
 from promethean.strategies.conditions.parser import combine
+from promethean.strategies.conditions.program import Plan, Program
 from promethean.strategies.conditions.scope import Scope
-from promethean.strategies.conditions.tree import Comparison, Condition, Cross, Some, format, reads
+from promethean.strategies.conditions.tree import (
+    POSITION,
+    Comparison,
+    Condition,
+    Cross,
+    Some,
+    any_of,
+    format,
+    reads,
+)
 from promethean.strategies.frame import Frame
+from promethean.strategies.held import Held
 from promethean.strategies.setups import Setup
 
 HOUR_NS = DAY_NS // 24
@@ -97,8 +109,13 @@ class ConditionStrategy:
             (entry.side, _within(f"entry ({entry.side})", entry.mode, entry.conditions, scope))
             for entry in rules.entries
         ]
-        self._exit = _within("exit", rules.exit_mode, rules.exits, scope) if rules.exits else None
-        conditions = [condition for _, condition in self._entries] + ([self._exit] if self._exit is not None else [])
+        self._exit, self._position_exit = None, None
+        if rules.exits:
+            leaving = _within("exit", rules.exit_mode, rules.exits, replace(scope, position=True))
+            self._exit, self._position_exit = _split(leaving)
+        self._plan = None if self._position_exit is None else Plan.of(self._position_exit)
+        exits = [condition for condition in (self._exit, self._position_exit) if condition is not None]
+        conditions = [condition for _, condition in self._entries] + exits
         self._read = sorted({name for condition in conditions for name, _ in reads(condition).series})
         self._lookback = max(reads(condition).lookback for condition in conditions)
         self.window = self._find_window(self._lookback)
@@ -138,7 +155,8 @@ class ConditionStrategy:
             leave = found.met.view(np.int8)
             unknown += found.unknown
         readings = {name: self._values(name, frame) for name in self._read}
-        return Said(side, leave, np.broadcast_to(np.float64(1.0), length), readings, unknown)
+        confidence = np.broadcast_to(np.float64(1.0), length)
+        return Said(side, leave, confidence, readings, unknown, exit=self._program(frame))
 
     def setups(self, frame: Frame) -> list[Setup]:
         """Its entries by condition: the parts of an OR are set-ups of their own."""
@@ -155,9 +173,20 @@ class ConditionStrategy:
         else:
             side = Side.BUY if said.side[at] > 0 else Side.SELL
             condition = next(condition for which, condition in self._entries if which is side)
-        values = [self._shown(name, float(said.readings[name][at])) for name, _ in sorted(reads(condition).series)]
-        read = sorted(reads(condition).parameters.difference(_CODES))
-        values += [f"{name} {self.parameters[name]:.6g}" for name in read]
+        return self._told(condition, said, at)
+
+    def exit_reason(self, said: Said, at: int, held: Held) -> str:
+        """The condition on the position that holds, with the values it read."""
+        assert self._position_exit is not None, "a condition on the position holds"
+        return self._told(self._position_exit, said, at, held)
+
+    def _told(self, condition: Condition, said: Said, at: int, held: Held | None = None) -> str:
+        read = reads(condition)
+        values = [self._shown(name, float(said.readings[name][at])) for name, _ in sorted(read.series)]
+        for name, value in zip(POSITION, held or (), strict=False):
+            if name in read.position:
+                values.append(f"{name} {value:.6g}")
+        values += [f"{name} {self.parameters[name]:.6g}" for name in sorted(read.parameters.difference(_CODES))]
         return f"{format(condition)}: {', '.join(dict.fromkeys(values))}"
 
     def _shown(self, name: str, value: float) -> str:
@@ -180,6 +209,20 @@ class ConditionStrategy:
             )
         found: Met = frame.memo[key]
         return found
+
+    def _program(self, frame: Frame) -> Program | None:
+        """The condition on the position over the frame; the last one made is kept: a sweep often asks for it again."""
+        if self._plan is None or self._position_exit is None:
+            return None
+        read = tuple(self._known[name] for name in sorted(reads(self._position_exit).parameters))
+        variant = self._variant()
+        key = (format(self._position_exit), read, variant)
+        kept: tuple[Any, Program] | None = frame.memo.get("program")
+        if kept is None or kept[0] != key:
+            parts = frame.memo.setdefault(("conditions", variant), {})
+            made = self._plan.bind(lambda name: self._values(name, frame), self._known, parts, length=len(frame))
+            kept = frame.memo["program"] = key, made
+        return kept[1].unshared()
 
     def _variant(self) -> tuple[Any, ...]:
         """What makes series of the same names differ between two parameter sets: the numbers of the indicators."""
@@ -260,6 +303,14 @@ class ConditionStrategy:
                 ratio = timeframe_ns(timeframe) // timeframe_ns(self.timeframe)
                 longest = max(longest, (entry.window(**declared) + 1) * ratio)
         return longest + lookback
+
+
+def _split(exit: Condition) -> tuple[Condition | None, Condition | None]:
+    """The alternatives of an exit that any history answers, and those that read the position."""
+    alternatives = exit.conditions if isinstance(exit, Some) else (exit,)
+    settled = [one for one in alternatives if not reads(one).position]
+    on_position = [one for one in alternatives if reads(one).position]
+    return any_of(settled) if settled else None, any_of(on_position) if on_position else None
 
 
 def _names(window: Any) -> tuple[str, ...]:

@@ -8,6 +8,7 @@ import numba
 import numpy as np
 import pytest
 from hypothesis import given
+from hypothesis import strategies as st
 from tests.strategies.conditions.builders import EXIT, World, conditions, truth_at, worlds
 
 from promethean.domain.candles import FloatArray, IntArray
@@ -136,3 +137,32 @@ def test_a_compiled_loop_asks_the_program(prices: list[float], candle: int) -> N
     values = np.array(prices)
     program = Plan.of(tree).bind({"RSI": values - 68.0}.__getitem__, {"low": 30.0})
     assert first_exit(*program, values) == candle
+
+
+# -- programs together ------------------------------------------------------------------------------------------------
+
+
+@given(conditions(position=True), conditions(position=True), worlds())
+def test_either_of_two_holds_where_one_of_them_does(one: Condition, other: Condition, world: World) -> None:
+    both = bound(one, world).either(bound(other, world))
+    for i in range(world.candles):
+        position = (world.entry_price, float(world.pnl_pct[i]), float(world.bars_held[i]))
+        truths = [bound(tree, world).holds(i, *position) for tree in (one, other)]
+        assert both.holds(i, *position) == (1 if 1 in truths else min(truths))
+
+
+@given(conditions(position=True), worlds(), st.data())
+def test_a_part_of_the_candles_is_answered_as_before(tree: Condition, world: World, data: st.DataObject) -> None:
+    whole = bound(tree, world)
+    start = data.draw(st.integers(0, world.candles))
+    stop = data.draw(st.integers(start, world.candles))
+    part = whole.cut(start, stop)
+    for i in range(start + 1 if start else 0, stop):  # of the candle before the first nothing is known
+        position = (world.entry_price, float(world.pnl_pct[i]), float(world.bars_held[i]))
+        assert part.holds(i - start, *position) == whole.holds(i, *position)
+
+
+def test_a_stack_of_its_own_shares_the_data() -> None:
+    program = Plan.of(parse("PNL_PCT > RSI", EXIT)).bind({"RSI": np.ones(3)}.__getitem__, {})
+    other = program.unshared()
+    assert other.rows is program.rows and other.stack is not program.stack

@@ -11,7 +11,7 @@ import math
 import numpy as np
 
 from promethean.domain.candles import FloatArray, IntArray
-from promethean.indicators.compiled import compiled
+from promethean.indicators.compiled import compiled, lean
 from promethean.strategies.conditions import opcodes
 from promethean.strategies.conditions.evaluate import TruthArray
 
@@ -97,7 +97,7 @@ def as_numbers(truth: TruthArray, numbers: FloatArray) -> None:
         numbers[i] = math.nan if truth[i] == 1 else 0.5 * truth[i]
 
 
-@compiled
+@lean
 def holds(
     code: IntArray,
     constants: FloatArray,

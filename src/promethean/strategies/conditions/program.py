@@ -69,6 +69,31 @@ class Program(NamedTuple):
 
         return _kernels.holds(*self, i, entry_price, pnl_pct, bars_held)
 
+    def cut(self, start: int, stop: int) -> Program:
+        """The same over the candles from one number to before another; of the one before the first nothing is known."""
+        return self.unshared()._replace(rows=np.ascontiguousarray(self.rows[:, start:stop]))
+
+    def unshared(self) -> Program:
+        """The same over the same data, with a stack of its own."""
+        return self._replace(stack=np.empty_like(self.stack))
+
+    def either(self, other: Program) -> Program:
+        """The program that holds where one of two over the same candles does."""
+        shift = {opcodes.CONSTANT: len(self.constants)}
+        shift |= dict.fromkeys((opcodes.ROW, opcodes.ROW_BEFORE), len(self.rows))
+        rows = [program.rows for program in (self, other) if len(program.rows)]
+        moved = [(opcode, operand + shift.get(opcode, 0)) for opcode, operand in other.code.tolist()]
+        return Program(
+            np.array([*self.code.tolist(), *moved, (opcodes.OR, 0)], np.int64),
+            np.concatenate((self.constants, other.constants)),
+            np.concatenate(rows) if rows else self.rows,
+            np.empty(max(len(self.stack), 1 + len(other.stack))),
+        )
+
+
+NOTHING = Program(np.empty((0, 2), np.int64), np.empty(0), np.empty((0, 0)), np.empty(0))
+"""What a compiled loop is given where there is no condition: nothing to compute."""
+
 
 @dataclass(frozen=True, slots=True)
 class Plan:

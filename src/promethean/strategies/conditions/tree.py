@@ -27,7 +27,8 @@ POSITION = ("ENTRY_PRICE", "PNL_PCT", "BARS_HELD")
 
 ENTRY_PRICE: average entry price, quote units per base unit; the same at every candle.
 PNL_PCT:     percent of it, net of nothing: (PRICE / ENTRY_PRICE - 1) * 100 for a long, mirrored for a short.
-BARS_HELD:   primary candles closed since the entry fill; 1 at the close of the entry's own candle.
+BARS_HELD:   primary candles closed since the entry fill; 1 at the close of the entry's own candle.  Counted on the
+             clock: a candle that the data lack counts.
 """
 
 
