@@ -8,9 +8,10 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from msgspec.structs import replace
 from tests.strategies.recorded import invented
 
-from promethean.domain.candles import Candle
+from promethean.domain.candles import Candle, FloatArray
 from promethean.domain.events import CandleClosed
 from promethean.domain.ids import InstrumentId, StrategyId
 from promethean.domain.market import MarketView
@@ -27,7 +28,11 @@ from promethean.strategies.arrays import (
     Telling,
     Trailing,
 )
+from promethean.strategies.conditions.parser import parse
+from promethean.strategies.conditions.program import Plan
+from promethean.strategies.conditions.scope import Scope
 from promethean.strategies.frame import Frame
+from promethean.strategies.held import Held
 from promethean.strategies.sources.answer import Answer
 
 BTC = InstrumentId("binance:BTCUSDT")
@@ -237,3 +242,31 @@ def test_alone_and_sure_it_says_just_what_it_says() -> None:
     assert (strategy.window, strategy.reason(said, 0)) == (7, "it said so at 0")
     assert isinstance(strategy, ArrayStrategy)
     assert strategy.metadata(said, 0) == {}
+
+
+# -- conditions on the position ---------------------------------------------------------------------------------------
+
+
+class Left(Fixed):
+    """Closes a position that gained so much."""
+
+    def __init__(self, gain: int) -> None:
+        condition = parse(f"PNL_PCT >= {gain}", Scope(frozenset(), position=True))
+        super().__init__(
+            replace(one(0, 0.0), exit=Plan.of(condition).bind(dict[str, FloatArray]().__getitem__, {}, length=1))
+        )
+        self.gain = gain
+
+    def exit_reason(self, said: Said, at: int, held: Held) -> str:
+        return f"{held.pnl_pct:g} is at least {self.gain}"
+
+
+def test_any_of_them_may_close_for_what_became_of_the_position() -> None:
+    parts = [Part(f"part {gain}", Left(gain), 1.0) for gain in (2, 3)]
+    strategy = Combined([Part("silent", Fixed(one(0, 0.0)), 1.0), *parts], Aggregation.WEIGHTED, 0.6, can_short=True)
+    said = strategy.say(FRAME)
+    assert said.exit is not None
+    assert [said.exit.holds(0, 1.0, gain, 1.0) for gain in (1.0, 2.0, 3.0)] == [0, 1, 1]
+    assert strategy.exit_reason(said, 0, Held(1.0, 2.0, 1.0)) == "part 2: 2 is at least 2"
+    assert strategy.exit_reason(said, 0, Held(1.0, 3.0, 1.0)) == "part 2: 3 is at least 2; part 3: 3 is at least 3"
+    assert combined([one(0, 0.0)]).say(FRAME).exit is None

@@ -2,21 +2,42 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import pytest
-from tests.engine.builders import BUY, CLOSE, MINUTE_NS, PERP, SELL, D, Say, Trader, candle, desk
+from tests.engine.builders import (
+    BUY,
+    CLOSE,
+    LIMITS,
+    MINUTE_NS,
+    PERP,
+    SELL,
+    T0,
+    D,
+    Hand,
+    Say,
+    Scripted,
+    Trader,
+    candle,
+    desk,
+    quote,
+    seat,
+    signal,
+)
 from tests.engine.test_step import holding, planned
 
-from promethean.domain.events import IntentRefused, OrderPlanned, SignalRaised
-from promethean.domain.market import Side
+from promethean.domain.events import CandleClosed, IntentRefused, OrderPlanned, SignalRaised
+from promethean.domain.instruments import Instrument
+from promethean.domain.market import MarketView, Side
 from promethean.domain.orders import Hold, OrderRole, OrderType, Trail
-from promethean.domain.signals import SignalType
-from promethean.engine.desk import OnOpposite
+from promethean.domain.signals import Signal, SignalType
+from promethean.engine.desk import Desk, OnOpposite
 from promethean.exchanges.paper.venue import PaperTerms
+from promethean.strategies.held import Held
 
 TRAIL = {"trail": Trail(D("0.01"), D("0.02"))}
+ALWAYS = {"hold": Hold(2 * MINUTE_NS, always=True)}
 FREE = PaperTerms(D(0), D(0), D(0), 0, D(1))
 
 
@@ -208,3 +229,92 @@ def test_plans_say_why_a_stop_moved() -> None:
     run = trader({0: (BUY,)}, 100, 100, 102, 104, exits=TRAIL, tiers=())
     reasons = [fact.intent.reason for fact in run.told(OrderPlanned) if fact.intent.role.is_stop]
     assert reasons == ["stop loss", "trailing stop", "trailing stop"]
+
+
+# ---------------------------------------------------------------- conditions on the position
+
+
+class Leaving(Scripted):
+    """Says what its script holds, and leaves a position as soon as `enough` says so; remembers what it was told."""
+
+    def __init__(self, script: Mapping[int, Sequence[Say]], enough: Callable[[Held], bool], of: Instrument) -> None:
+        super().__init__(script, of)
+        self.enough, self.told = enough, list[Held]()
+
+    def leaves(self, event: CandleClosed, view: MarketView, held: Held) -> Signal | None:
+        self.told.append(held)
+        return signal(CLOSE, self.instrument, event.at_ns, self.id) if self.enough(held) else None
+
+
+def watched(
+    enough: Callable[[Held], bool], script: Mapping[int, Sequence[Say]], candles: list[Any], **how: Any
+) -> tuple[Trader, list[Held]]:
+    strategy = Leaving(script, enough, PERP)
+    run = Trader(Desk((seat(strategy, PERP, **how),), LIMITS), FREE).run(candles)
+    return run, strategy.told
+
+
+def never(held: Held) -> bool:
+    return False
+
+
+def test_a_strategy_is_told_at_every_close_what_became_of_its_position() -> None:
+    run, told = watched(never, {1: (BUY,)}, prices(100, 100, 101, 100.5, 100.4), tiers=())
+    assert told == [(100.0, 1.0, 1.0), (100.0, 0.5, 2.0), (100.0, 0.4, 3.0)]
+    _, told = watched(never, {1: (SELL,)}, prices(100, 100, 101, 100.5, 100.4), tiers=(), stop="0.05")
+    assert told == [(100.0, -1.0, 1.0), (100.0, -0.5, 2.0), (100.0, -0.4, 3.0)]
+    assert left(run) == []
+
+
+def test_candles_that_the_data_lack_count() -> None:
+    holed = [candle(n, 100, of=PERP) for n in (0, 1, 2, 6)]
+    assert [held.bars_held for held in watched(never, {0: (BUY,)}, holed)[1]] == [1, 2, 6]
+
+
+def test_a_tier_leaves_the_entry_price_what_it_was() -> None:
+    run, told = watched(never, {0: (BUY,)}, prices(100, 100, 102.5, 102.5), tiers=(("0.02", "0.5"),))
+    assert left(run) == [("target", "102")]
+    assert told == [(100.0, 0.0, 1.0), (100.0, 2.5, 2.0), (100.0, 2.5, 3.0)]
+
+
+def test_it_closes_at_the_next_open_with_the_reason_of_the_strategy() -> None:
+    run, told = watched(lambda held: held.pnl_pct >= 1, {0: (BUY,)}, prices(100, 100, 101, 101.2, 101.2), tiers=())
+    assert left(run) == [("signal", "101")]
+    assert len(told) == 2, "nobody is asked while nothing is held"
+    assert [fact.signal.type for fact in run.told(SignalRaised)] == [SignalType.BUY, SignalType.CLOSE]
+    assert run.told(OrderPlanned)[-1].intent.reason == "says CLOSE"
+
+
+def test_a_position_that_is_left_already_is_not_asked_about() -> None:
+    quiet = [*prices(100, 100), *(candle(n, 100, volume=0.0, of=PERP) for n in (2, 3)), candle(4, 100, of=PERP)]
+    run, told = watched(lambda held: True, {0: (BUY,)}, quiet)
+    assert (len(told), left(run)) == (1, [("signal", "100")])
+    run, told = watched(lambda held: True, {0: (BUY,), 1: (CLOSE,)}, prices(100, 100, 100))
+    assert (len(told), len(run.told(SignalRaised))) == (0, 2)
+
+
+def test_its_time_comes_first() -> None:
+    run, told = watched(lambda held: held.bars_held == 2, {0: (BUY,)}, prices(100, 100, 100, 100), exits=ALWAYS)
+    assert (len(told), left(run)) == (1, [("time", "100")])
+
+
+def test_it_comes_before_an_opposite_signal_so_that_nothing_follows() -> None:
+    script = {0: (BUY,), 2: (SELL,)}
+    turned, _ = watched(never, script, prices(100, 100, 99.5, 99.5))
+    run, _ = watched(lambda held: held.bars_held == 2, script, prices(100, 100, 99.5, 99.5))
+    assert left(run) == left(turned) == [("signal", "99.5")]
+    assert turned.account.holdings and not run.account.holdings
+
+
+def test_other_candles_and_one_that_comes_late_ask_nothing() -> None:
+    strategy = Leaving({0: (BUY,)}, never, PERP)
+    hand = Hand(Desk((seat(strategy, PERP),), LIMITS))
+    (entry,) = planned(hand.see(candle(0, 100, of=PERP)))
+    hand.accept(entry)
+    hand.fill(entry, "100", at_ns=T0 + 2 * MINUTE_NS + 1)
+    hand.see(candle(1, 100, of=PERP))  # it had closed before
+    hand.see(candle(2, 100))  # of the spot market
+    hand.see(quote(2, 5, 99.9, 100, of=PERP))
+    assert strategy.told == []
+    hand.see(candle(2, 100, of=PERP))
+    assert strategy.told == [(100.0, 0.0, 1.0)]

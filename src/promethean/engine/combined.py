@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from functools import reduce
 
 import numpy as np
 from msgspec import Struct
@@ -11,8 +12,19 @@ from msgspec.structs import replace
 from promethean.domain.candles import FloatArray
 from promethean.engine.decide import Aggregation, aggregate, told
 from promethean.engine.votes import Flags, VoteArray, aggregate_arrays
-from promethean.strategies.arrays import CLOSES_ALL, CLOSES_LONG, ArrayStrategy, FlagArray, Said, Telling
+from promethean.strategies.arrays import (
+    CLOSES_ALL,
+    CLOSES_LONG,
+    ArrayStrategy,
+    FlagArray,
+    ReadsPosition,
+    Said,
+    Telling,
+    innermost,
+)
+from promethean.strategies.conditions.program import Program
 from promethean.strategies.frame import Frame
+from promethean.strategies.held import Held
 
 
 class Alone:
@@ -98,7 +110,10 @@ class Combined:
             for name, values in each.readings.items()
         }
         stop, targets = _brought(said, votes, side)
-        return CombinedSaid(side, leave, confidence, readings, sum(s.unknown for s in said), stop, targets, said, votes)
+        programs = [each.exit for each in said if each.exit is not None]
+        exit = reduce(Program.either, programs) if programs else None
+        unknown = sum(each.unknown for each in said)
+        return CombinedSaid(side, leave, confidence, readings, unknown, stop, targets, exit, said, votes)
 
     def reason(self, said: Said, at: int) -> str:
         """What they agreed on, and why each of them speaks."""
@@ -111,6 +126,16 @@ class Combined:
         outcome = aggregate([vote.at(at) for vote in said.votes], self.mode, self.threshold)
         agreed = [outcome.reason] if outcome.side is not None else []
         return "; ".join(agreed + spoken)
+
+    def exit_reason(self, said: Said, at: int, held: Held) -> str:
+        """Why each of them closes the position whose condition on it holds."""
+        assert isinstance(said, CombinedSaid), "what it said itself"
+        reasons = []
+        for part, each in zip(self.parts, said.parts, strict=True):
+            strategy = innermost(part.strategy)
+            if each.exit is not None and each.exit.holds(at, *held) > 0 and isinstance(strategy, ReadsPosition):
+                reasons.append(f"{part.name}: {strategy.exit_reason(each, at, held)}")
+        return "; ".join(reasons)
 
     def metadata(self, said: Said, at: int) -> Mapping[str, str]:
         """What the signal carries beside its readings: what else each tells, the sources and how they were counted."""

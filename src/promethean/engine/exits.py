@@ -5,12 +5,13 @@ from __future__ import annotations
 from decimal import Decimal
 
 from promethean.domain.candles import Candle
-from promethean.domain.events import SignalRaised
+from promethean.domain.events import CandleClosed, SignalRaised
 from promethean.domain.instants import NS_PER_MINUTE
 from promethean.domain.instruments import Instrument
 from promethean.domain.market import Side
 from promethean.domain.orders import Order, OrderRole
 from promethean.domain.positions import Position
+from promethean.domain.signals import Signal
 from promethean.domain.verdicts import Refused
 from promethean.engine.decide import Decision
 from promethean.engine.desk import OnOpposite, Seat
@@ -29,6 +30,8 @@ from promethean.execution.bracket import (
     with_levels,
 )
 from promethean.risk.check import check
+from promethean.strategies.catalogue import LeavesPosition
+from promethean.strategies.held import Held, bars_held, gain_pct
 
 ZERO = Decimal(0)
 
@@ -56,6 +59,22 @@ def watch_exits(flow: Flow, seat: Seat, candle: Candle) -> None:
         is_over = candle.close_time_ns - (candle.open_time_ns + before) >= protection.hold.length_ns
         if is_over and (protection.hold.always or _is_losing(position, candle.close, seat)):
             close(flow, seat, OrderRole.TIME, f"held for {protection.hold.length_ns // NS_PER_MINUTE} minutes")
+
+
+def leaving_signal(flow: Flow, seat: Seat, event: CandleClosed) -> Signal | None:
+    """The CLOSE that the strategy's conditions on its open position ask for at the close of a primary candle."""
+    candle, strategy = event.candle, seat.strategy
+    if candle.instrument != seat.instrument.id or candle.timeframe != strategy.timeframe:
+        return None
+    holding = flow.state.account.holdings.get((strategy.id, seat.instrument.id))
+    if holding is None or not isinstance(strategy, LeavesPosition) or is_leaving(flow, seat):
+        return None
+    position, entry_price = holding.position, float(holding.position.entry_price)
+    bars = bars_held(position.opened_at_ns, candle.open_time_ns, seat.timeframe_ns)
+    if bars < 1:
+        return None  # a candle that came late: it had closed before the position was opened
+    held = Held(entry_price, gain_pct(entry_price, candle.close, position.side.sign), bars)
+    return strategy.leaves(event, flow.state.view, held)
 
 
 def oppose(flow: Flow, seat: Seat, holding: Holding, decision: Decision) -> None:

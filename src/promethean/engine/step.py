@@ -29,7 +29,7 @@ from promethean.domain.signals import Signal, SignalType
 from promethean.engine.decide import decide
 from promethean.engine.desk import Desk, Seat
 from promethean.engine.entries import act, reverse
-from promethean.engine.exits import is_protective, protect, protective, repair_stops, watch_exits
+from promethean.engine.exits import is_protective, leaving_signal, protect, protective, repair_stops, watch_exits
 from promethean.engine.flow import Flow, cancel, close, seat_of, slot_of
 from promethean.engine.state import Holding, State, absorb
 
@@ -69,6 +69,8 @@ def _on_market(flow: Flow, event: MarketEvent) -> None:
         if isinstance(event, CandleClosed):
             watch_exits(flow, seat, event.candle)
         signals = _concerning(flow, seat, seat.strategy.on_event(event, flow.state.view))
+        if flow.state.account.holdings and isinstance(event, CandleClosed):
+            signals = _with_exit(flow, seat, event, signals)
         if not signals or (len(signals) == 1 and _changes_nothing(flow, seat, signals[0])):
             continue
         decision = decide(signals, seat.aggregation, seat.threshold)
@@ -83,6 +85,14 @@ def _concerning(flow: Flow, seat: Seat, signals: Sequence[Signal]) -> Sequence[S
     holding = flow.state.account.holdings.get((seat.strategy.id, seat.instrument.id))
     side = holding.position.side if holding is not None else None
     return [signal for signal in signals if signal.closes is None or signal.closes is side]
+
+
+def _with_exit(flow: Flow, seat: Seat, event: CandleClosed, signals: Sequence[Signal]) -> Sequence[Signal]:
+    """The signals, and the CLOSE of the conditions on the position where none of them closes it already."""
+    if any(signal.type is SignalType.CLOSE for signal in signals):
+        return signals
+    closing = leaving_signal(flow, seat, event)
+    return signals if closing is None else (*signals, closing)
 
 
 def _changes_nothing(flow: Flow, seat: Seat, signal: Signal) -> bool:
