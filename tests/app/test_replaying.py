@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import signal
 from collections.abc import Iterator
 from dataclasses import replace
@@ -79,6 +80,20 @@ def test_a_replay_keeps_to_a_schedule_as_the_backtest_does(settings: Settings, p
     parts = run_backtest(settings, asked).result.books.parts
     assert 0 < len(parts) < len(run_backtest(settings, options(place)).result.books.parts)
     assert replay(settings, asked).books.parts == parts
+
+
+def test_a_replay_of_a_real_week_leaves_positions_as_the_backtest_does(
+    settings: Settings, shared: Path, place: Place
+) -> None:
+    text = find_strategy_file(settings, "reference_rsi").read_text()
+    strategy = place.path / "position.yaml"
+    left = '["PNL_PCT >= 0.25", "BARS_HELD >= 20 AND RSI > 45", "crosses_below(PRICE, ENTRY_PRICE * 0.998)"]'
+    strategy.write_text(re.sub(r"(?m)^exit:.*$", f"exit: {{mode: ANY, conditions: {left}}}", text))
+    asked = BacktestOptions(str(strategy), str(shared / REAL), until=datetime(2025, 5, 27, tzinfo=UTC), cash=CASH)
+    backtest, replayed = run_backtest(settings, asked), replay(settings, asked)
+    assert backtest.result.stepped is None and len(backtest.bench.candles) == 10_080
+    assert replayed.books.parts == backtest.result.books.parts
+    assert sum(part.reason == "signal" for part in replayed.books.parts) > 50
 
 
 def test_a_part_that_ends_within_a_position_closes_it_at_its_last_close(settings: Settings, place: Place) -> None:

@@ -23,7 +23,11 @@ from promethean.exchanges.paper.venue import PaperTerms
 from promethean.risk.check import RESEARCH, Controls
 from promethean.risk.limits import Limits
 from promethean.strategies.arrays import Prepared, Said
+from promethean.strategies.conditions.parser import parse
+from promethean.strategies.conditions.program import Plan, Program
+from promethean.strategies.conditions.scope import Scope
 from promethean.strategies.frame import Frame
+from promethean.strategies.held import Held
 
 D = Decimal
 MINUTE_NS = 60 * 10**9
@@ -42,11 +46,13 @@ class Scripted:
 
     window = 1
 
-    def __init__(self, instrument: Instrument, side: Any, leave: Any, stop: Any = None, targets: Any = ()) -> None:
+    def __init__(
+        self, instrument: Instrument, side: Any, leave: Any, stop: Any = None, targets: Any = (), exit: Any = None
+    ) -> None:
         self.id, self.instrument, self.timeframe = StrategyId("scripted"), instrument.id, "1m"
         self.said = Said(
             np.array(side, np.int8), np.array(leave, np.int8), np.ones(len(side)), {"n": np.arange(float(len(side)))},
-            stop=stop, targets=targets,
+            stop=stop, targets=targets, exit=exit,
         )  # fmt: skip
 
     def say(self, frame: Frame) -> Said:
@@ -54,6 +60,9 @@ class Scripted:
 
     def reason(self, said: Said, at: int) -> str:
         return f"candle {at}"
+
+    def exit_reason(self, said: Said, at: int, held: Held) -> str:
+        return f"candle {at}, {held}"
 
 
 def market(tick: str, lot: str, *, futures: bool, notional_min: str = "0") -> Instrument:
@@ -95,7 +104,7 @@ def cases(draw: st.DrawFn, candles: int = 120) -> tuple[Seat, Scripted, PaperTer
     often = draw(st.sampled_from([0.02, 0.1, 0.5]))
     side = np.where(random.random(candles) < often, random.choice([1, -1], candles), 0)
     leave = (random.random(candles) < draw(st.sampled_from([0.0, 0.05, 0.3]))) * random.choice([1, 2, 4], candles)
-    strategy = Scripted(instrument, side, leave, *draw(levels(series, side)))
+    strategy = Scripted(instrument, side, leave, *draw(levels(series, side)), exit=draw(exits(series)))
     protection = draw(protections())
     sizing = draw(
         st.sampled_from([Sizing(None, D(1000)), Sizing(D("0.1")), Sizing(D("0.9"), None, D("5")), Sizing(None, D(160))])
@@ -157,6 +166,31 @@ def levels(draw: st.DrawFn, series: CandleSeries, side: Any) -> tuple[Any, Any]:
         prices[random.random(len(series)) < 0.2] = np.nan
     brought: tuple[Any, Any] = draw(st.sampled_from([(stop, ()), (None, (near,)), (stop, (near, far))]))
     return brought
+
+
+EXITS = (
+    "PNL_PCT >= 0.3",
+    "PNL_PCT <= -0.2 OR BARS_HELD >= 15",
+    "BARS_HELD == 1 AND X > 0.8",
+    "X > 0.2 AND X < 0.5 AND PNL_PCT > 0",
+    "NOT X < 0.9 AND ENTRY_PRICE > PRICE",
+    "crosses_below(PRICE, ENTRY_PRICE * 1.001)",
+    "PRICE[3] > ENTRY_PRICE AND PNL_PCT < 0 OR BARS_HELD / X > 40",
+    "PNL_PCT / (BARS_HELD - 3) > 0.05",
+)
+
+
+@st.composite
+def exits(draw: st.DrawFn, series: CandleSeries) -> Program | None:
+    """A condition on the position, in two cases of five; X is noise that is now and then not known."""
+    text = draw(st.sampled_from((None,) * 12 + EXITS))
+    if text is None:
+        return None
+    random = np.random.default_rng(draw(st.integers(0, 2**32 - 1)))
+    noise = random.random(len(series))
+    noise[random.random(len(series)) < 0.1] = np.nan
+    columns = {"PRICE": series.close, "X": noise}
+    return Plan.of(parse(text, Scope(frozenset(columns), position=True))).bind(columns.__getitem__, {})
 
 
 def desk(seat: Seat, strategy: Scripted, series: CandleSeries) -> Desk:

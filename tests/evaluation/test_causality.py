@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from msgspec.structs import replace
 from tests.evaluation.planted import (
     AHEAD,
     MINUTE_NS,
@@ -17,6 +18,7 @@ from tests.evaluation.planted import (
     Planted,
     Remembering,
     ShortWindow,
+    trailing_mean,
     walk,
 )
 
@@ -24,6 +26,9 @@ from promethean.domain.candles import CandleSeries
 from promethean.evaluation.causality import Causality, check_causality
 from promethean.evaluation.judgements import Verdict, judge_look_ahead, judge_warm_up
 from promethean.strategies.arrays import Said
+from promethean.strategies.conditions.parser import parse
+from promethean.strategies.conditions.program import Plan
+from promethean.strategies.conditions.scope import Scope
 from promethean.strategies.frame import Frame
 
 CANDLES = walk(3_000)
@@ -148,3 +153,38 @@ def test_progress_comes_to_its_end() -> None:
     told: list[tuple[int, int]] = []
     check(Planted, done=lambda done, total: told.append((done, total)))
     assert [done for done, _ in told] == list(range(1, told[-1][1] + 1))
+
+
+class Leaves(Planted):
+    """Closes a gain where a condition of its own on the candles holds, which nothing else shows; honest here."""
+
+    shows_line = False
+    ahead = False
+
+    def say(self, frame: Frame) -> Said:
+        honest = super().say(frame)
+        close = frame.candles.close
+        line = np.append(close[1:], np.nan) if self.ahead else self.line(close)
+        exit = parse("PNL_PCT > 1 AND PRICE > LINE", Scope(frozenset({"PRICE", "LINE"}), position=True))
+        columns = {"PRICE": close, "LINE": line}
+        return replace(honest, exit=Plan.of(exit).bind(columns.__getitem__, {}))
+
+
+class LeavesAhead(Leaves):
+    """Knows the next close."""
+
+    ahead = True
+
+
+class LeavesShort(Leaves):
+    """Needs more candles than it says."""
+
+    def line(self, close: Any) -> Any:
+        return trailing_mean(close, 40)
+
+
+def test_what_a_condition_on_the_position_looks_at_is_looked_at() -> None:
+    assert check(Leaves) == check(Planted)
+    ahead, short = check(LeavesAhead), check(LeavesShort)
+    assert ahead.look_ahead is not None and "part 1 of the exit" in ahead.look_ahead.found
+    assert (short.look_ahead, short.warm_up is None) == (None, False)

@@ -12,12 +12,15 @@ from tests.evaluation.markets import Scripted, market
 from tests.evaluation.planted import walk
 from tests.evaluation.test_backtest import seat_of, terms
 
-from promethean.domain.candles import CandleSeries
+from promethean.domain.candles import CandleSeries, FloatArray
 from promethean.engine.desk import OnOpposite
 from promethean.evaluation import random_entries
 from promethean.evaluation.random_entries import RandomEntries, against_random
 from promethean.evaluation.rules import Rules
 from promethean.strategies.arrays import CLOSES_ALL, CLOSES_LONG, CLOSES_SHORT, Said
+from promethean.strategies.conditions.parser import parse
+from promethean.strategies.conditions.program import Plan
+from promethean.strategies.conditions.scope import Scope
 from promethean.strategies.frame import Frame
 
 CANDLES = walk(4_000)
@@ -48,8 +51,8 @@ def said_at(places: Any, value: int = 1) -> Any:
 def draw(strategy: Scripted, rules: Rules, seed: int = 0) -> tuple[random_entries.Entries, random_entries.Entries]:
     frame = Frame(CANDLES, "1m")
     own = random_entries._entries(rules, strategy.said, frame)
-    leave = random_entries._leaving(strategy.said)
-    return own, random_entries._draw(np.random.default_rng(seed), own, leave, rules, frame)
+    leaving = replace(strategy.said, leave=random_entries._leaving(strategy.said))
+    return own, random_entries._draw(np.random.default_rng(seed), own, leaving, rules, frame)
 
 
 def test_a_strategy_that_knows_the_future_beats_every_run() -> None:
@@ -110,7 +113,7 @@ def test_stops_and_targets_of_its_own_keep_their_distance() -> None:
     target = np.where(strategy.said.side > 0, close * 1.02, np.nan)
     strategy.said = Said(strategy.said.side, strategy.said.leave, strategy.said.confidence, {}, 0, stop, (target,))
     _, drawn = draw(strategy, rules)
-    made = random_entries._said(drawn, strategy.said.leave, Frame(CANDLES, "1m"))
+    made = random_entries._said(drawn, strategy.said, Frame(CANDLES, "1m"))
     assert made.stop is not None
     assert made.stop[drawn.at] / close[drawn.at] == pytest.approx(0.97)
     assert made.targets[0][drawn.at] / close[drawn.at] == pytest.approx(1.02)
@@ -138,3 +141,16 @@ def test_one_entry_on_two_candles_is_compared() -> None:
     found = against_random(strategy, strategy.said, rules, Frame(walk(2), "1m"), 20, 0)
     assert found is not None
     assert (found.trades, found.random_trades, found.p_value) == (1, 1.0, 1.0)
+
+
+def test_conditions_on_the_position_close_random_entries_too() -> None:
+    strategy, rules = scripted(said_at(slice(10, None, 50)), said_at(slice(0)))
+    program = Plan.of(parse("BARS_HELD >= 7", Scope(frozenset(), position=True))).bind(
+        dict[str, FloatArray]().__getitem__, {}, length=LENGTH
+    )
+    strategy.said = replace(strategy.said, exit=program)
+    own, drawn = draw(strategy, rules)
+    for entries in (own, drawn):
+        inside = entries.closed < LENGTH
+        assert set((entries.closed - entries.at)[inside].tolist()) <= set(range(1, 9))
+        assert 8 in (entries.closed - entries.at)[inside]

@@ -27,6 +27,8 @@ from promethean.evaluation.rules import (
 )
 from promethean.indicators.compiled import inlined, lean
 from promethean.strategies.arrays import FlagArray
+from promethean.strategies.conditions._kernels import holds
+from promethean.strategies.held import bars_held, gain_pct
 
 WHOLE = 1e6  # a largest share of a candle's volume from which on every order is filled whole
 FOUND, TOO_MANY, TOO_THIN = 0, 1, 2
@@ -38,9 +40,10 @@ FOUND, TOO_MANY, TOO_THIN = 0, 1, 2
 CASH, HELD, COST, STOP_AT, ENTERED_AT, STARTED_AT, BEFORE, PEAK, TARGET_AT = range(9)
 """Floats: cash, lots held, what they cost, price of the stop, of the entry, of the first stop, cash before the entry,
 the best price that the stop has followed, the price of the nearest target that is left, signed by the side."""
-COUNT, WAY, STOPPED_BY, OPENED, TIERS, DONE, LEAVING, REVERSES, DECIDED, STOPPED_NS, REFUSED = range(11)
+COUNT, WAY, STOPPED_BY, OPENED, TIERS, DONE, LEAVING, REVERSES, DECIDED, STOPPED_NS, REFUSED, UNKNOWN = range(12)
 """Integers: fills, side held, what put the stop there, candle of the entry, tiers, whether one is done, why it is left
-at the next open or 0, whether the other side follows, candle of the decision, when a stop closed last, refusals."""
+at the next open or 0, whether the other side follows, candle of the decision, when a stop closed last, refusals,
+how often the condition on the position could not be answered."""
 NEVER = -(2**62)
 
 (
@@ -49,6 +52,9 @@ NEVER = -(2**62)
     LOT, LOTS_MIN, NOTIONAL_MIN, TICK, TICK_SCALE, LOT_STEP, LOT_SCALE, STEADY,
 ) = range(1, 30)  # fmt: skip
 """The places of the rules, as `Rules.numbers` writes them."""
+
+
+_gain_pct, _bars_held = inlined(gain_pct), inlined(bars_held)
 
 
 @inlined
@@ -259,12 +265,12 @@ def _is_losing(price: float, rules: FloatArray, account: FloatArray, places: Int
 
 @inlined
 def _judge(
-    i: int, is_over: bool, close: float, side: int, leave: int, rules: FloatArray, account: FloatArray,
+    i: int, is_over: bool, close: float, side: int, leave: int, answer: int, rules: FloatArray, account: FloatArray,
     places: IntArray,
 ) -> None:  # fmt: skip
     """At the close of a candle: whether the position is left at the next open, by its time or by what is said.
 
-    is_over: whether its time is.
+    is_over: whether its time is.  answer: of the condition on the position: 1 yes, 0 no, -1 unknown.
     """
     way = places[WAY]
     if is_over and (rules[HOLD_ALWAYS] > 0.0 or _is_losing(close, rules, account, places)):
@@ -273,6 +279,11 @@ def _judge(
     if leave & (LEAVES_LONG if way > 0 else LEAVES_SHORT) != 0:
         places[LEAVING] = SIGNAL
         return
+    if answer > 0:
+        places[LEAVING] = SIGNAL
+        return
+    if answer < 0:
+        places[UNKNOWN] += 1
     if side != -way:
         return
     losing = rules[CAN_SHORT] > 0.0 and _is_losing(close, rules, account, places)
@@ -341,6 +352,7 @@ def trade_path(
     open_time: IntArray, open_: FloatArray, high: FloatArray, low: FloatArray, close: FloatArray, volume: FloatArray,
     lows: FloatArray, highs: FloatArray, side: FlagArray, leave: FlagArray, stops: FloatArray, fixed: FloatArray,
     rules: FloatArray, targets: FloatArray, shares: FloatArray,
+    code: IntArray, constants: FloatArray, rows: FloatArray, stack: FloatArray,
     account: FloatArray, places: IntArray, parts: FloatArray, exits: FloatArray, fills: FloatArray,
 ) -> tuple[int, int, int, float, float, float]:  # fmt: skip
     """Fills of one account, in order, written into `fills`, shape (room, 5).
@@ -351,6 +363,7 @@ def trade_path(
     fixed:  float64, shape (n, k), prices of their targets, nearest first, NaN for none; k is 0 where none does.
     rules:  what `Rules.numbers` gives.
     targets, shares: of the take-profit tiers, fractions.
+    code, constants, rows, stack: the condition on the position, a `Program`; no code: there is none.
     account, places, parts, exits: what `room_to_work` makes, all zero.
     A fill: its candle, what it was, its number, where it met the market before slippage and rounding, cash after it.
             The number of an entry: the candles since its decision, signed by its side; of a target: which; else 0.
@@ -360,6 +373,7 @@ def trade_path(
     account[CASH], places[STOPPED_NS] = rules[0], NEVER
     room, n, i, length_ns = len(fills), len(close), int(np.int64(0)), int(rules[LENGTH])
     heard, can_short, moves = rules[HEARD] > 0.0, rules[CAN_SHORT] > 0.0, rules[TRAIL] + rules[BREAKS_EVEN] > 0.0
+    watches = len(code) > 0
     # A column is read where it matters alone: a candle that nobody has looked at yet comes from far away.
     weighs, cools = rules[PARTICIPATION] < WHOLE or rules[SLIPPAGE] > 0.0, rules[COOLDOWN] > 0.0
     while i < n:
@@ -409,7 +423,7 @@ def trade_path(
         _find_target(exits, account, places)
         over = _time_is_over(open_time, n, rules, places) if rules[HOLD] > 0.0 else n
         while i < n:
-            if i > places[OPENED] and not places[LEAVING]:
+            if i > places[OPENED] and not places[LEAVING] and not watches:
                 # On to the next candle on which something can happen: nearly all are passed over here.
                 worst, best = account[STOP_AT], _next_best(rules, account, places) * way
                 end = n
@@ -443,8 +457,13 @@ def trade_path(
             if not places[LEAVING]:
                 if moves:
                     _follow(best, rules, account, places)
-                closed = close[i] if i >= over or side[i] == -way else 0.0
-                _judge(i, i >= over, closed, int(side[i]), int(leave[i]), rules, account, places)
+                closed = close[i] if i >= over or side[i] == -way or watches else 0.0
+                answer = 0
+                if watches:
+                    gained = _gain_pct(entry, closed, way)
+                    bars = _bars_held(open_time[places[OPENED]], open_time[i], length_ns)
+                    answer = holds(code, constants, rows, stack, i, entry, gained, bars)
+                _judge(i, i >= over, closed, int(side[i]), int(leave[i]), answer, rules, account, places)
             i += 1
         if account[HELD] <= 0.0:
             account[HELD], account[COST] = 0.0, 0.0
@@ -466,5 +485,5 @@ def _share_equally(parts: FloatArray, count: int) -> None:
 
 def room_to_work(targets: int, brought: int) -> tuple[FloatArray, IntArray, FloatArray, FloatArray]:
     """Account, places, parts and exits for `trade_path`, for so many tiers of the file and of a signal."""
-    account, places = np.zeros(TARGET_AT + 1), np.zeros(REFUSED + 1, np.int64)
+    account, places = np.zeros(TARGET_AT + 1), np.zeros(UNKNOWN + 1, np.int64)
     return account, places, np.zeros(brought), np.zeros((2, max(targets, brought)))

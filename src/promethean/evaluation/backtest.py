@@ -15,6 +15,7 @@ from promethean.evaluation.rules import Rules
 from promethean.evaluation.stepped import SteppedBacktest
 from promethean.exchanges.paper.venue import PaperTerms
 from promethean.strategies.arrays import ArrayStrategy, Said
+from promethean.strategies.conditions.program import NOTHING
 from promethean.strategies.frame import Frame
 
 ROOM = 65_536  # fills to make space for at first
@@ -54,29 +55,32 @@ def backtest(
     """
     reason = "a strategy that is asked at every event" if strategy is None else None
     reason = reason or ("limits that the compiled loop does not know" if rules is None else rules.needs_steps())
-    unknown = 0
     if strategy is not None and rules is not None and reason is None:
         said = strategy.say(frame)
-        unknown = said.unknown
         found = find_path(rules, said, frame.candles)
         if found is not None:
             books = keep_books(rules, said, frame.candles, found.fills)
             equity = equity_curve(float(cash), books, frame.candles.close)
-            return Backtest(books, equity, None, unknown, found.refused)
+            return Backtest(books, equity, None, said.unknown + found.unknown, found.refused)
         reason = "a candle too thin to fill an order whole"
     stepped = SteppedBacktest(desk(), terms, frame.candles, cash)
     books = stepped.run()
-    return Backtest(books, equity_curve(float(cash), books, frame.candles.close), reason, unknown, stepped.refusals)
+    equity = equity_curve(float(cash), books, frame.candles.close)
+    return Backtest(books, equity, reason, stepped.unknown, stepped.refusals)
 
 
 class Path(Struct, frozen=True):
-    """The fills that the compiled loop found, as `trade_path` gives them, and where they left the account."""
+    """The fills that the compiled loop found, as `trade_path` gives them, and where they left the account.
+
+    unknown: at how many candles the condition on the position could not be answered.
+    """
 
     fills: FloatArray
     refused: int
     cash: float
     held: float
     cost: float
+    unknown: int
 
 
 class Seen(Struct, frozen=True):
@@ -110,22 +114,24 @@ def find_path(
     seen:  what is known of the candles; None: look.
     fills: room for fills, float64, shape (room, 5), that the answer may be written into; None: make some.
     """
-    from promethean.evaluation._kernels import TOO_MANY, TOO_THIN, room_to_work, trade_path
+    from promethean.evaluation._kernels import TOO_MANY, TOO_THIN, UNKNOWN, room_to_work, trade_path
 
     targets, shares = rules.targets()
     seen = seen or Seen.of(candles)
     numbers = rules.numbers(heard=seen.heard, steady=seen.step_ns == rules.seat.timeframe_ns)
     stops = said.stop if said.stop is not None else np.empty(0)
     fixed = np.column_stack(said.targets) if said.targets else np.empty((0, 0))
+    program = said.exit if said.exit is not None else NOTHING
     fills = np.empty((ROOM, 5)) if fills is None else fills
     while True:
+        work = room_to_work(len(targets), fixed.shape[1])
         status, count, refused, cash, held, cost = trade_path(
             candles.open_time_ns, candles.open, candles.high, candles.low, candles.close, candles.volume,
             seen.lows, seen.highs, said.side, said.leave, stops, fixed, numbers, targets, shares,
-            *room_to_work(len(targets), fixed.shape[1]), fills,
+            *program, *work, fills,
         )  # fmt: skip
         if status == TOO_THIN:
             return None
         if status != TOO_MANY:
-            return Path(fills[:count], refused, cash, held, cost)
+            return Path(fills[:count], refused, cash, held, cost, int(work[1][UNKNOWN]))
         fills = np.empty((4 * len(fills), 5))

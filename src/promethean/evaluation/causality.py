@@ -100,7 +100,7 @@ class _Asking:
         strategy = make()
         self.make, self.candles, self.said = make, candles, said
         self.window, self.timeframe = max(1, strategy.window), strategy.timeframe
-        self.sizes = {name: _usual_size(values) for name, values in said.readings.items()}
+        self.sizes = {name: _usual_size(values) for name, values in _readings(said).items()}
         self.look_ahead: Difference | None = None
         self.warm_up: Difference | None = None
         self.histories = self.windows = 0
@@ -192,7 +192,14 @@ def _cut(said: Said, first: int, stop: int) -> Said:
         0,
         None if said.stop is None else said.stop[part],
         tuple(values[part] for values in said.targets),
+        None if said.exit is None else said.exit.cut(first, stop),
     )
+
+
+def _readings(said: Said) -> dict[str, FloatArray]:
+    """The readings, and what the condition on the position looks at: with the position that is what it says."""
+    rows = () if said.exit is None else said.exit.rows
+    return {**said.readings, **{f"part {number} of the exit": row for number, row in enumerate(rows, 1)}}
 
 
 def _unlike(one: Said, other: Said, sizes: Mapping[str, float]) -> NDArray[np.bool_]:
@@ -203,9 +210,10 @@ def _unlike(one: Said, other: Said, sizes: Mapping[str, float]) -> NDArray[np.bo
     unknown = np.broadcast_to(np.nan, len(one.side))
     for here, there in zip_longest((_stop(one), *one.targets), (_stop(other), *other.targets), fillvalue=unknown):
         unlike |= (one.side != 0) & _apart(here, there, PRICE_NOISE, 0.0)
-    for name, values in one.readings.items():
-        if name in other.readings:
-            unlike |= _apart(values, other.readings[name], READING_NOISE, sizes.get(name, 0.0))
+    others = _readings(other)
+    for name, values in _readings(one).items():
+        if name in others:
+            unlike |= _apart(values, others[name], READING_NOISE, sizes.get(name, 0.0))
     return unlike
 
 
@@ -225,18 +233,26 @@ def _stop(said: Said) -> FloatArray:
 
 def _words(said: Said, at: int, other: Said | None, other_at: int, sizes: Mapping[str, float]) -> str:
     """What is said at a candle, with the readings in which the other answer differs, else the first few."""
-    names = list(said.readings)
+    values, names = _readings(said), list(said.readings)
     if other is not None:
-        differing = [name for name in names if _reads_differently(name, said, at, other, other_at, sizes)]
+        others = _readings(other)
+        differing = [name for name in values if _reads_differently(name, values, at, others, other_at, sizes)]
         names = differing or names
-    readings = [f"{name} {said.readings[name][at]:.6g}" for name in names[:READINGS_TOLD]]
+    readings = [f"{name} {values[name][at]:.6g}" for name in names[:READINGS_TOLD]]
     return " with ".join(filter(None, (_answer(said, at), ", ".join(readings))))
 
 
-def _reads_differently(name: str, said: Said, at: int, other: Said, other_at: int, sizes: Mapping[str, float]) -> bool:
-    if name not in other.readings:
+def _reads_differently(
+    name: str,
+    values: Mapping[str, FloatArray],
+    at: int,
+    others: Mapping[str, FloatArray],
+    other_at: int,
+    sizes: Mapping[str, float],
+) -> bool:
+    if name not in others:
         return False
-    here, there = said.readings[name][at], other.readings[name][other_at]
+    here, there = values[name][at], others[name][other_at]
     return bool(_apart(np.array([here]), np.array([there]), READING_NOISE, sizes.get(name, 0.0))[0])
 
 

@@ -20,6 +20,7 @@ from promethean.evaluation.backtest import backtest
 from promethean.evaluation.metrics import DAYS_A_YEAR, Metrics, daily_equity, measure
 from promethean.evaluation.rules import Rules
 from promethean.strategies.arrays import ArrayStrategy, Prepared, Said
+from promethean.strategies.conditions.program import Program
 from promethean.strategies.frame import Frame
 
 FACTOR_MAX = 1000.0  # where nothing was lost the profit factor is infinite, which no search can climb
@@ -85,13 +86,13 @@ class _Excerpt:
         self.id: StrategyId = strategy.id
         self.instrument: InstrumentId = strategy.instrument
         self.timeframe, self.window = strategy.timeframe, strategy.window
-        self._strategy, self._said = strategy, said
+        self.strategy, self._said = strategy, said
 
     def say(self, frame: Frame) -> Said:
         return self._said
 
     def reason(self, said: Said, at: int) -> str:
-        return self._strategy.reason(said, at)
+        return self.strategy.reason(said, at)
 
 
 class Judge:
@@ -167,6 +168,8 @@ def excerpt(said: Said, stretch: Stretch) -> Said:
     part = slice(stretch.start, stretch.stop)
 
     def cut(value: Any) -> Any:
+        if isinstance(value, Program):
+            return value.cut(stretch.start, stretch.stop)
         if isinstance(value, np.ndarray):
             return value[part]
         if isinstance(value, tuple):

@@ -7,6 +7,7 @@ from collections.abc import Callable
 
 import numpy as np
 from msgspec import Struct
+from msgspec.structs import replace
 
 from promethean.domain.candles import FloatArray, IntArray
 from promethean.evaluation.backtest import find_path
@@ -92,10 +93,10 @@ def against_random(
         return None
     (observed,) = sweep([({}, _Spoken(strategy, said), rules)], frame)
     profit = _mean_profit(observed, rules)
-    random, leave = np.random.default_rng(seed), _leaving(said)
+    random, leaving = np.random.default_rng(seed), replace(said, leave=_leaving(said))
     profits, counts = np.empty(runs), np.empty(runs)
     for run in range(runs):
-        drawn = _said(_draw(random, own, leave, rules, frame), leave, frame)
+        drawn = _said(_draw(random, own, leaving, rules, frame), leaving, frame)
         (outcome,) = sweep([({}, _Spoken(strategy, drawn), rules)], frame)
         profits[run], counts[run] = _mean_profit(outcome, rules), outcome.trades
         done(run + 1, runs)
@@ -136,8 +137,8 @@ def _entries(rules: Rules, said: Said, frame: Frame) -> Entries:
     return Entries(at, closed, said.side[at], np.stack(levels, axis=1))
 
 
-def _said(entries: Entries, leave: FlagArray, frame: Frame) -> Said:
-    """These entries and no others."""
+def _said(entries: Entries, leaving: Said, frame: Frame) -> Said:
+    """These entries and no others, left as `leaving` says."""
     length = len(frame)
     side = np.zeros(length, np.int8)
     side[entries.at] = entries.side
@@ -146,15 +147,18 @@ def _said(entries: Entries, leave: FlagArray, frame: Frame) -> Said:
         values = np.full(length, np.nan)
         values[entries.at] = level * frame.candles.close[entries.at]
         prices.append(values)
-    return Said(side, leave, np.broadcast_to(np.float64(1.0), length), {}, 0, prices[0], tuple(prices[1:]))
+    sure = np.broadcast_to(np.float64(1.0), length)
+    return Said(side, leaving.leave, sure, {}, 0, prices[0], tuple(prices[1:]), leaving.exit)
 
 
-def _draw(random: np.random.Generator, own: Entries, leave: FlagArray, rules: Rules, frame: Frame) -> Entries:
+def _draw(random: np.random.Generator, own: Entries, leaving: Said, rules: Rules, frame: Frame) -> Entries:
     """As many entries as the strategy's own, at random candles, none while the position of another is open."""
     crowd = CROWDED
     while True:
         number = min(len(frame) - 1, crowd * len(own))
-        pools = [_made(random, own, side, number, leave, rules, frame) for side in (1, -1) if (own.side == side).any()]
+        pools = [
+            _made(random, own, side, number, leaving, rules, frame) for side in (1, -1) if (own.side == side).any()
+        ]
         chosen = _without_overlap(random, own, pools)
         if len(chosen) >= len(own) or number == len(frame) - 1:
             return chosen
@@ -162,13 +166,13 @@ def _draw(random: np.random.Generator, own: Entries, leave: FlagArray, rules: Ru
 
 
 def _made(
-    random: np.random.Generator, own: Entries, side: int, number: int, leave: FlagArray, rules: Rules, frame: Frame
+    random: np.random.Generator, own: Entries, side: int, number: int, leaving: Said, rules: Rules, frame: Frame
 ) -> Entries:
     """Random entries of one side, as far as they do not fall into one another's positions."""
     at = np.sort(random.choice(len(frame) - 1, number, replace=False))
     alike = random.choice(np.flatnonzero(own.side == side), number)
     drawn = Entries(at, at, own.side[alike], own.levels[alike])
-    return _entries(rules, _said(drawn, leave, frame), frame)
+    return _entries(rules, _said(drawn, leaving, frame), frame)
 
 
 def _without_overlap(random: np.random.Generator, own: Entries, pools: list[Entries]) -> Entries:

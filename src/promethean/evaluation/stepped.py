@@ -60,17 +60,24 @@ class SteppedBacktest:
         ):
             self.state = absorb(self.state, event)
 
+    @property
+    def unknown(self) -> int:
+        """At how many candles a condition could not be answered, as far as the strategy counts that."""
+        strategy = self.seat.strategy
+        return strategy.unknown if isinstance(strategy, Prepared) else 0
+
     def run(self) -> Books:
         """Every candle on which something can happen, in order; what is open at the end is closed."""
         candles, asked = self.candles, self._asked()
         low, high = candles.low, candles.high
         columns = [candles.open_time_ns, candles.open, high, low, candles.close, candles.volume]
         place, stop = 0, len(candles)
-        # The loss of the day, a stop that moves and the time of a position are looked at at every close while one is
-        # held, wherever the price goes meanwhile.
-        protection = self.seat.protection
+        # The loss of the day, a stop that moves, the time of a position and the conditions on it are looked at at every
+        # close while one is held, wherever the price goes meanwhile.
+        protection, strategy = self.seat.protection, self.seat.strategy
         is_watched = self.desk.limits.circuit_breaker_daily_loss is not None
         is_watched |= protection.moves or protection.hold is not None
+        is_watched |= isinstance(strategy, Prepared) and strategy.reads_position
         while True:
             after = int(np.searchsorted(asked, place))
             following = int(asked[after]) if after < len(asked) else stop
