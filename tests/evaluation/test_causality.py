@@ -36,7 +36,7 @@ CANDLES = walk(3_000)
 
 def check(made: type[Planted], candles: CandleSeries = CANDLES, seed: int = 0, **given: Any) -> Causality:
     said = made().say(Frame(candles, "1m"))
-    return check_causality(made, candles, said, seed, **{"judges_window": True, **given})
+    return check_causality(made, Frame(candles, "1m"), said, seed, **{"judges_window": True, **given})
 
 
 def test_an_honest_strategy_passes_both() -> None:

@@ -78,7 +78,7 @@ def _groups(report: BacktestReport) -> dict[str, list[dict[str, Any]]]:
     from promethean.strategies.frame import Frame
 
     parts = report.result.books.parts
-    frame = Frame(report.bench.candles, report.bench.timeframe)
+    frame = Frame(report.bench.candles, report.bench.timeframe, report.bench.books)
     return {
         "setup": _rows(analysis.by_setup(parts, _setups(report.bench, frame), frame)),
         "regime": _rows(analysis.by_regime(parts, frame)),

@@ -160,7 +160,7 @@ class _Hunt:
         self._variants = Variants(bench, options)
         self.space = read_space(wanted.params) if wanted.params else space_around(bench.file.parameters)
         make_sampler(wanted.sampler, wanted.seed, self.space)
-        self._frame = Frame(bench.candles, bench.timeframe)
+        self._frame = Frame(bench.candles, bench.timeframe, bench.books)
         self.whole = Stretch(0, len(bench.candles))
         count = wanted.walk_forward
         self._folds = make_folds(bench.candles.open_time_ns, count) if count else []
@@ -205,10 +205,7 @@ class _Hunt:
 
     def _no_candles(self) -> Frame:
         """Indicators refuse their parameters even over no candles at all."""
-        from promethean.domain.candles import CandleSeries
-        from promethean.strategies.frame import Frame
-
-        return Frame(CandleSeries(1), self._bench.timeframe)
+        return self._frame.part(0, 0)
 
     def search(self, settings: Settings) -> tuple[Found, list[FoldReport]]:
         """Search on our PostgreSQL; when the server goes away, go on at the one that takes its place."""

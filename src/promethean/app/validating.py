@@ -153,7 +153,7 @@ def _ask(bench: Bench) -> _Asked | None:
     strategy = bench.strategy()
     if not isinstance(strategy, ArrayStrategy):
         return None
-    frame = Frame(bench.candles, bench.timeframe)
+    frame = Frame(bench.candles, bench.timeframe, bench.books)
     return _Asked(strategy, strategy.say(frame), frame)
 
 
@@ -174,7 +174,7 @@ def _judge_causality(bench: Bench, asked: _Asked | None, done: Done) -> list[Jud
 
     unbounded = tuple(getattr(asked.strategy, "unbounded", ()))
     seed, count = bench.settings.app.seed, len(bench.candles)
-    found = check_causality(make, bench.candles, asked.said, seed, judges_window=not unbounded, done=done)
+    found = check_causality(make, asked.frame, asked.said, seed, judges_window=not unbounded, done=done)
     if not unbounded:
         return [judge_look_ahead(found, count), judge_warm_up(found, asked.strategy.window, count)]
     words = f"no window decides {', '.join(unbounded)}, which depends on all candles there ever were"

@@ -14,7 +14,7 @@ import numpy as np
 from msgspec import Struct
 from numpy.typing import NDArray
 
-from promethean.domain.candles import CandleSeries, FloatArray, IntArray, timeframe_ns
+from promethean.domain.candles import FloatArray, IntArray, timeframe_ns
 from promethean.strategies.arrays import CLOSES_LONG, CLOSES_SHORT, ArrayStrategy, Said
 from promethean.strategies.frame import Frame
 
@@ -59,7 +59,7 @@ class Causality(Struct, frozen=True):
 
 def check_causality(
     make: Callable[[], ArrayStrategy],
-    candles: CandleSeries,
+    frame: Frame,
     said: Said,
     seed: int,
     *,
@@ -69,20 +69,20 @@ def check_causality(
     """Ask a strategy again over less than everything.
 
     make:          makes the strategy, new each time: what it remembers of another history must not help it.
-    said:          what it says over all of the candles.
+    frame:         of all the candles.  said: what it says over them.
     seed:          of the candles at which it is asked; half of them are ones where it speaks.
     judges_window: False where no window decides what it says.
     done:          is told the questions asked and to ask.
     """
-    asking = _Asking(make, candles, said)
+    asking = _Asking(make, frame, said)
     random = np.random.default_rng(seed)
     spoken = np.flatnonzero((said.side != 0) | (said.leave != 0))
-    count = int(np.clip(CANDLES_MAX // max(1, len(candles)), HISTORIES_MIN, HISTORIES_MAX))
-    cuts = _places(random, spoken, 0, len(candles), count).tolist()
+    count = int(np.clip(CANDLES_MAX // max(1, len(frame)), HISTORIES_MIN, HISTORIES_MAX))
+    cuts = _places(random, spoken, 0, len(frame), count).tolist()
     ends: list[int] = []
     if judges_window:
         count = int(np.clip(CANDLES_MAX // asking.window, HISTORIES_MIN, WINDOWS_MAX))
-        ends = _places(random, spoken, asking.window, len(candles), count).tolist()
+        ends = _places(random, spoken, asking.window, len(frame), count).tolist()
     total = len(cuts) + len(ends)
     for number, place in enumerate(cuts, 1):
         asking.ask_history(place)
@@ -96,9 +96,9 @@ def check_causality(
 class _Asking:
     """Questions about shorter histories, and the first candle of each kind that was answered differently."""
 
-    def __init__(self, make: Callable[[], ArrayStrategy], candles: CandleSeries, said: Said) -> None:
+    def __init__(self, make: Callable[[], ArrayStrategy], frame: Frame, said: Said) -> None:
         strategy = make()
-        self.make, self.candles, self.said = make, candles, said
+        self.make, self.frame, self.said = make, frame, said
         self.window, self.timeframe = max(1, strategy.window), strategy.timeframe
         self.sizes = {name: _usual_size(values) for name, values in _readings(said).items()}
         self.look_ahead: Difference | None = None
@@ -137,11 +137,9 @@ class _Asking:
 
     def _say(self, place: int, length: int) -> tuple[Said | None, str]:
         """The answer over the last `length` candles that end with a place; without one, why."""
-        stop = place + 1
-        upto = self.candles if stop == len(self.candles) else self.candles.before(self._opens_at(stop))
-        part = upto.tail(length)
+        part = self.frame.part(max(0, place + 1 - length), place + 1)
         try:
-            said = self.make().say(Frame(part, self.timeframe))
+            said = self.make().say(part)
         except UNANSWERED as error:
             return None, f"no answer ({type(error).__name__}: {error})"
         if len(said.side) != len(part):
@@ -158,7 +156,7 @@ class _Asking:
         return bool(_unlike(_cut(longer, place, place + 1), _cut(shorter, last, last + 1), self.sizes)[0])
 
     def _opens_at(self, place: int) -> int:
-        return int(self.candles.open_time_ns[place])
+        return int(self.frame.candles.open_time_ns[place])
 
     def _known_at(self, place: int) -> int:
         return self._opens_at(place) + timeframe_ns(self.timeframe)

@@ -12,7 +12,7 @@ import numpy as np
 from msgspec import Struct
 from msgspec.structs import replace
 
-from promethean.domain.candles import CandleSeries, FloatArray
+from promethean.domain.candles import FloatArray
 from promethean.domain.errors import ConfigError, unknown_name
 from promethean.domain.ids import InstrumentId, StrategyId
 from promethean.engine.desk import Desk
@@ -111,7 +111,7 @@ class Judge:
         self._objective, self._trades_min = objective, trades_min
         self._frame = frame
         if (stretch.start, stretch.stop) != (0, len(frame)):
-            self._frame = Frame(_cut(frame.candles, stretch), frame.timeframe)
+            self._frame = frame.part(stretch.start, stretch.stop)
 
     def __call__(self, variant: Variant) -> Judged:
         """The outcome of a parameter set: the same trades as its backtest has."""
@@ -155,12 +155,6 @@ class Judge:
 
 def _spoken_by(desk: Desk, speaker: _Excerpt, frame: Frame) -> Desk:
     return replace(desk, seats=(replace(desk.seats[0], strategy=Prepared(speaker, frame)),))
-
-
-def _cut(candles: CandleSeries, stretch: Stretch) -> CandleSeries:
-    part = slice(stretch.start, stretch.stop)
-    columns = [c[part] for c in (candles.open, candles.high, candles.low, candles.close, candles.volume)]
-    return CandleSeries.from_columns(candles.open_time_ns[part], columns, keep=stretch.stop - stretch.start)
 
 
 def excerpt(said: Said, stretch: Stretch) -> Said:

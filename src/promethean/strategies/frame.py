@@ -39,6 +39,13 @@ class Frame:
         """Number of candles."""
         return len(self.candles)
 
+    def part(self, start: int, stop: int) -> Frame:
+        """A stretch of the candles, with their books, that remembers nothing of the others."""
+        opens = self.candles.open_time_ns
+        upto = self.candles if stop >= len(self) else self.candles.before(int(opens[stop]))
+        books = None if self._books is None else self._books.rows(slice(start, min(stop, len(self))))
+        return Frame(upto.tail(len(upto) - start), self.timeframe, books)
+
     @property
     def close_time_ns(self) -> IntArray:
         """int64, shape (n,): when each candle was known."""
