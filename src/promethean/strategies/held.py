@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-import math
 from typing import NamedTuple
+
+import numpy as np
 
 
 class Held(NamedTuple):
@@ -19,7 +20,7 @@ def gain_pct(entry_price: float, price: float, sign: int) -> float:
 
     Whole billionths of a percent, so that a gain of 3 is 3 whatever the floats of the two prices leave of it.
     """
-    return math.floor((price - entry_price) * sign * 100.0 / entry_price * 1e9 + 0.5) / 1e9
+    return float(np.floor((price - entry_price) * sign * 100.0 / entry_price * 1e9 + 0.5)) / 1e9
 
 
 def bars_held(opened_ns: int, open_time_ns: int, length_ns: int) -> float:
