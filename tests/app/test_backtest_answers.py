@@ -26,7 +26,7 @@ def test_the_answer_adds_up(settings: Settings, short: Path) -> None:
     assert found["wins"] + found["losses"] <= found["trades"]
     assert found["candles_per_s"] == pytest.approx(found["candles"] / found["seconds"])
     assert (found["from"], found["to"]) == ("2025-05-20 00:00:00", "2025-05-20 09:59:00")
-    assert (found["funding"], found["coverage_pct"], found["reliable"]) == (None, 100.0, False)
+    assert (found["funding"], found["coverage_pct"], found["reliable"]) == (D(0), 100.0, False)
     assert found["remarks"] == []
     assert {row["side"] for row in rows} == {"long"}
 
@@ -49,7 +49,7 @@ def test_the_file_of_trades_holds_the_trade_list(settings: Settings, short: Path
     for line, row in zip(written, rows, strict=True):
         for name in ("entry_time", "exit_time", "side", "reason"):
             assert line[name] == row[name]
-        for name in ("quantity", "entry_price", "exit_price", "fees", "pnl"):
+        for name in ("quantity", "entry_price", "exit_price", "fees", "funding", "pnl"):
             assert D(line[name]) == row[name]
             assert "E" not in line[name], "numbers that a spreadsheet reads"
 

@@ -8,6 +8,7 @@ from typing import Any, get_args
 
 import pytest
 from msgspec import Struct
+from msgspec.structs import replace
 
 from promethean.domain import events
 from promethean.domain.candles import Candle
@@ -78,8 +79,9 @@ def test_nobody_changes_a_fact() -> None:
         event.received_at_ns = 1  # type: ignore[misc]  # the point of the test
 
 
-def test_the_profit_of_a_trade_is_after_fees() -> None:
+def test_the_profit_of_a_trade_is_after_fees_and_funding() -> None:
     closed = PositionClosed(
         9, BTC, RSI, Side.BUY, Decimal(1), Decimal(100), Decimal(110), Decimal(10), Decimal("0.21"), 1, "target"
     )  # fmt: skip
     assert closed.pnl == Decimal("9.79")
+    assert replace(closed, funding=Decimal("-0.11")).pnl == Decimal("9.90")

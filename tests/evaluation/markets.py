@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from msgspec.structs import replace
 
 from promethean.domain.candles import CandleSeries
+from promethean.domain.funding import FundingTable
 from promethean.domain.ids import ShortNames, StrategyId
 from promethean.domain.instruments import Instrument, MarketType, instrument_id
 from promethean.domain.orders import Hold, OrderType, Protection, Tier, Trail
@@ -116,6 +117,7 @@ def cases(draw: st.DrawFn, candles: int = 120) -> tuple[Seat, Scripted, PaperTer
         0,
         D(draw(st.sampled_from(["1000000000", "0.5"]))),
         draw(st.booleans()),
+        funding=draw(fundings(instrument, series)) if futures else None,
     )
     seat = Seat(
         strategy=strategy,  # type: ignore[arg-type]  # made one that listens where it is asked
@@ -136,6 +138,19 @@ def cases(draw: st.DrawFn, candles: int = 120) -> tuple[Seat, Scripted, PaperTer
         fee_taker=terms.fee_taker,
     )
     return seat, strategy, terms, series, D(draw(st.sampled_from(["10000", "1100"])))
+
+
+@st.composite
+def fundings(draw: st.DrawFn, instrument: Instrument, series: CandleSeries) -> FundingTable | None:
+    """Funding at regular instants, at the open of candles or inside them, now and then several before one candle."""
+    step_s = draw(st.sampled_from([0, 0, 20, 60, 150, 1_200]))
+    if not step_s:
+        return None
+    random = np.random.default_rng(draw(st.integers(0, 2**32 - 1)))
+    last_ns = int(series.open_time_ns[-1]) + 5 * MINUTE_NS
+    at_ns = np.arange(START_NS - MINUTE_NS, last_ns, step_s * 10**9, dtype=np.int64)
+    rates = np.round(random.normal(0, draw(st.sampled_from([0.0001, 0.003])), len(at_ns)), 8)
+    return FundingTable.at_candles(instrument.id, at_ns, rates, series)
 
 
 @st.composite

@@ -50,20 +50,22 @@ def test_what_there_was_and_what_was_made_are_what_there_is(case: Any) -> None:
     assert sum((trade.fees for trade in books.trades), D(0)) == books.fees
     assert cash + sum((part.pnl for part in books.parts), D(0)) == books.cash
     assert sum((part.fees for part in books.parts), D(0)) == books.fees
+    assert sum((part.funding for part in books.parts), D(0)) == books.funding
+    assert sum((trade.funding for trade in books.trades), D(0)) == books.funding
     assert [part.trade for part in books.parts] == sorted(part.trade for part in books.parts)
     assert {part.trade for part in books.parts} == set(range(1, len(books.trades) + 1))
 
 
 @settings(max_examples=200, suppress_health_check=[HealthCheck.too_slow])
 @given(cases())
-def test_a_part_gains_what_its_prices_say_and_pays_its_fees(case: Any) -> None:
+def test_a_part_gains_what_its_prices_say_and_pays_its_fees_and_funding(case: Any) -> None:
     seat, strategy, terms, series, cash = case
     books = compiled_books(rules(seat, terms, cash), strategy.said, series)
     if books is None:
         return
     for part in books.parts:
         gain = (part.exit_price - part.entry_price) * part.quantity * part.side.sign
-        assert abs(gain - part.fees - part.pnl) < DUST
+        assert abs(gain - part.fees - part.funding - part.pnl) < DUST
         assert part.opened_at_ns <= part.closed_at_ns
         assert part.quantity > 0
 

@@ -17,6 +17,7 @@ from msgspec.structs import replace
 from tests.engine.builders import BTC, MINUTE_NS, PERP, T0, candle, order
 
 from promethean.domain.events import (
+    FundingPaid,
     OrderAccepted,
     OrderCancelled,
     OrderExpired,
@@ -24,7 +25,7 @@ from promethean.domain.events import (
     OrderFoundAbsent,
     OrderOutcomeUnknown,
     OrderRejected,
-    VenueReport,
+    OrderReport,
 )
 from promethean.domain.ids import InstrumentId, OrderId
 from promethean.domain.instants import NS_PER_S
@@ -47,7 +48,7 @@ class Account(ABC):
     minute = 0
 
     @abstractmethod
-    def move(self, low: float, high: float) -> Sequence[VenueReport]:
+    def move(self, low: float, high: float) -> Sequence[OrderReport]:
         """Let the market trade from `low` to `high` for a minute, in a volume that is large for our orders."""
 
     def send(self, *args: Any, **how: Any) -> Order:
@@ -95,11 +96,11 @@ class PaperAccount(SimulatedAccount):
     def _empty() -> PaperVenue:
         return PaperVenue({each.id: each for each in (BTC, PERP)}, PaperTerms(D("0.0002"), D("0.0005")), CASH)
 
-    def move(self, low: float, high: float) -> Sequence[VenueReport]:
+    def move(self, low: float, high: float) -> Sequence[OrderReport]:
         middle = (low + high) / 2
         event = candle(self.minute, middle, high, low, middle, of=self.of)
         self.minute += 1
-        return list(self.venue.advance(event))
+        return [report for report in self.venue.advance(event) if not isinstance(report, FundingPaid)]
 
     def restart(self, orders: Sequence[Order], positions: Mapping[InstrumentId, Decimal]) -> None:
         self.venue = self._empty()
@@ -134,7 +135,7 @@ def run(answer: Coroutine[Any, Any, T]) -> T:
     return asyncio.run(bounded())
 
 
-def subject(report: VenueReport) -> OrderId:
+def subject(report: OrderReport) -> OrderId:
     return report.fill.order_id if isinstance(report, OrderFilled) else report.order_id
 
 

@@ -12,10 +12,11 @@ from typing import Any
 
 import pytest
 from msgspec.structs import replace
-from tests.runtime.world import TERMS, Commits, Cut, Market, Result, Site, Town, desk_of, recorded, rough
+from tests.runtime.world import TERMS, Commits, Cut, Market, Result, Site, Town, desk_of, funded, recorded, rough
 
 from promethean.domain.sizing import Sizing
 from promethean.engine.desk import Desk
+from promethean.exchanges.paper.venue import PaperTerms
 
 Play = Callable[[Callable[[Town], Awaitable[Any]]], Any]
 SAMPLE = 40
@@ -70,11 +71,17 @@ def assert_same(told: Told, result: Result, equity: Decimal | None, how: str) ->
     assert result.fingerprint == told.result.fingerprint, how
 
 
-async def compare(town: Town, at: Market, desk: Desk, ways: Callable[[int], list[tuple[Sequence[int], bool]]]) -> None:
-    told = await uninterrupted(await town.site(at.named("whole"), desk=desk))
+async def compare(
+    town: Town,
+    at: Market,
+    desk: Desk,
+    ways: Callable[[int], list[tuple[Sequence[int], bool]]],
+    terms: PaperTerms = TERMS,
+) -> None:
+    told = await uninterrupted(await town.site(at.named("whole"), desk=desk, terms=terms))
     assert len(told.result.trades) > 5, "a market in which nothing happens proves nothing"
     for number, (cuts, after) in enumerate(ways(told.commits)):
-        site = await town.site(at.named(f"cut {number}"), desk=desk)
+        site = await town.site(at.named(f"cut {number}"), desk=desk, terms=terms)
         result, equity = await killed_at(site, cuts, after)
         assert_same(told, result, equity, f"killed {'after' if after else 'before'} commits {cuts} of {told.commits}")
 
@@ -128,6 +135,13 @@ def test_a_run_with_short_positions_killed_at_any_commit_ends_as_the_uninterrupt
 ) -> None:
     at = rough(1200, 1, futures=True)
     play(lambda town: compare(town, at, lively(at, tmp_path, attached_exits=attached), few))
+
+
+@pytest.mark.parametrize("attached", [True, False], ids=["exits of the venue", "exits of ours"])
+def test_a_run_killed_at_any_commit_pays_its_funding_once(play: Play, tmp_path: Path, attached: bool) -> None:
+    at = rough(1200, 1, futures=True)
+    terms = funded(at, 5, 1)
+    play(lambda town: compare(town, at, lively(at, tmp_path, attached_exits=attached), few, terms))
 
 
 @pytest.mark.parametrize("futures", [False, True], ids=["spot", "futures"])

@@ -18,7 +18,9 @@ from msgspec.structs import replace
 from promethean.app.desk import account_limits, load_strategy, make_desk
 from promethean.app.register import register_everything
 from promethean.config.layers import load_settings
+from promethean.domain.candles import CandleSeries
 from promethean.domain.events import START_RECORDS, CandleClosed, Event
+from promethean.domain.funding import FundingTable
 from promethean.domain.ids import AccountId, StrategyId, UserId
 from promethean.domain.instants import DAY_NS, NS_PER_S
 from promethean.domain.instruments import Instrument, MarketType
@@ -97,6 +99,17 @@ def rough(rows: int, seed: int, *, futures: bool = False) -> Market:
     volume = np.round(draw.choice([0.0, 0.0213, 0.3, 2.5, 500.0], rows), 4)
     opened = T0 + np.arange(rows, dtype=np.int64) * MINUTE_NS
     return market(opened, open, high, low, close, volume, futures)
+
+
+def funded(at: Market, minutes: int, seed: int, terms: PaperTerms = TERMS) -> PaperTerms:
+    """The terms with funding at every so many minutes, half a minute after a candle has opened at every second one."""
+    columns = at.columns
+    opened, close = columns.open_time_ns, columns.close
+    at_ns = opened[minutes::minutes] + np.arange(len(opened[minutes::minutes])) % 2 * 30 * NS_PER_S
+    rates = np.round(np.random.default_rng(seed).normal(0, 0.002, len(at_ns)), 8)
+    prices = (columns.open, columns.high, columns.low, close, columns.volume)
+    series = CandleSeries.from_columns(opened, prices, keep=len(opened))
+    return dataclasses.replace(terms, funding=FundingTable.at_candles(at.instrument.id, at_ns, rates, series))
 
 
 # ---------------------------------------------------------------- processes that end at a commit
@@ -182,8 +195,9 @@ class Site:
         venue = venue if venue is not None else PaperVenue(instruments, self.terms, self.balance)
         seat = self.desk.seats[0]
         owner = Owner(
-            self.account, self.user, self.budget, instruments, {seat.strategy.id: self.strategy_row}, "build", "limits"
-        )
+            self.account, self.user, self.budget, instruments, {seat.strategy.id: self.strategy_row}, "build", "limits",
+            self.terms.funding is not None,
+        )  # fmt: skip
         account = AccountRunner(
             journal=journal,
             lease=await journal.take_lease(self.account, self.user, "test", "build", "config"),

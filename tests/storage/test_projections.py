@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 from tests.runtime.test_recovery import lively
-from tests.runtime.world import BALANCE, Commits, Cut, Market, Process, Site, Town, desk_of, recorded, rough
+from tests.runtime.world import BALANCE, Commits, Cut, Market, Process, Site, Town, desk_of, funded, recorded, rough
 
 from promethean.domain.ids import fact_id
 from promethean.domain.instants import to_datetime
@@ -146,6 +146,30 @@ def test_every_table_follows_from_the_journal(books: Books) -> None:
     check_days(books)
 
 
+def test_funding_is_in_the_ledger_in_its_position_and_in_the_day(run: Run, tmp_path: Path) -> None:
+    at = rough(1500, 3, futures=True)
+
+    async def story(database: Database) -> Books:
+        return await keep_books(
+            await Town(database, tmp_path).site(at, desk=lively(at, tmp_path), terms=funded(at, 5, 1))
+        )
+
+    books: Books = run(story)
+    payments = books.told.of("FundingPaid")
+    assert len(payments) > 10
+    assert {D(body["amount"]) > 0 for body in payments} == {True, False}
+    for check in (check_orders, check_fills, check_positions, check_ledger, check_budget, check_evidence):
+        check(books)
+    rows = books.tables["positions"]
+    assert sum(row["funding"] for row in rows) == sum(D(body["amount"]) for body in payments)
+    closed = [body.get("funding", "0") for body in books.told.of("PositionClosed")]
+    held = [h.position.funding for h in books.process.state.account.holdings.values()]
+    assert sum(map(D, closed), sum(held, ZERO)) == books.process.state.account.totals.funding
+    [breaker] = books.tables["circuit_breaker_states"]
+    today = books.told.of("DayStarted")[-1]["at_ns"]
+    assert breaker["funding"] == sum((D(body["amount"]) for body in payments if body["at_ns"] >= today), ZERO)
+
+
 def check_orders(books: Books) -> None:
     orders = {str(row["id"]): row for row in books.tables["orders"]}
     assert orders.keys() == books.told.orders.keys()
@@ -216,7 +240,9 @@ def check_ledger(books: Books) -> None:
         transactions[row["transaction_id"], row["currency"]] += row["amount"]
         accounts[row["account"]] += row["amount"]
     assert set(transactions.values()) == {ZERO}
-    assert len(transactions) == 1 + len(books.told.fills)
+    payments = [D(body["amount"]) for body in books.told.of("FundingPaid") if D(body["amount"])]
+    assert len(transactions) == 1 + len(books.told.fills) + len(payments)
+    assert accounts["funding"] == sum(payments, ZERO)
     assert accounts["fee"] == sum((D(fill["fee"]["amount"]) for fill in books.told.fills), ZERO)
     assert accounts["external"] == -BALANCE
     account = books.process.state.account

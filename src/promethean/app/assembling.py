@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import hashlib
 from collections.abc import Callable, Sequence, Sized
 from dataclasses import dataclass
@@ -13,10 +14,11 @@ from promethean.app.desk import account_limits, make_desk, paper_terms, research
 from promethean.config.tree import Settings
 from promethean.domain.errors import ConfigError
 from promethean.domain.ids import AccountId, StrategyId, UserId
-from promethean.domain.instruments import Instrument
+from promethean.domain.instruments import Instrument, MarketType
 
 if TYPE_CHECKING:
     from promethean.domain.events import CandleClosed
+    from promethean.domain.funding import FundingTable
     from promethean.engine.desk import Desk
     from promethean.exchanges.paper.venue import PaperTerms
     from promethean.runtime.account import AccountRunner, Halt, Opening
@@ -40,10 +42,12 @@ class Replay:
     """How a replay differs from a run of `up` over the same recording; at its end everything is closed.
 
     cash: quote units at the start.  research: whether the controls of research apply, or the limits of the account.
+    funding: what positions pay for funding; None where nobody knows.
     """
 
     cash: Decimal
     research: bool
+    funding: FundingTable | None = None
 
 
 async def assemble(
@@ -85,7 +89,7 @@ async def assemble(
     if reloading is not None:
         origin = _hash_of(reloading.origin, desk.limits, terms, balance)
     if replay is not None:
-        balance = replay.cash
+        balance, terms = replay.cash, dataclasses.replace(terms, funding=replay.funding)
         if replay.research:
             desk, cap = research_desk(desk, file), UNBOUNDED
         config_hash = origin = _replay_hash(file, desk, terms, replay, feed)
@@ -97,12 +101,13 @@ async def assemble(
             "lift it with promethean unkill, or replay on another --home"
         )
     is_live = feed.starts_at_ns is None
+    is_funded = instrument.market_type is MarketType.SPOT or terms.funding is not None
     account_runner = AccountRunner(
         journal=journal,
         lease=await journal.take_lease(account, owner, settings.app.instance_id, build_hash(), config_hash),
         desk=desk,
         venue=PaperVenue({instrument.id: instrument}, terms, balance),
-        projector=await _projector(database, owner, account, file, desk, cap),
+        projector=await _projector(database, owner, account, file, desk, cap, is_funded),
         opening=_opening(feed, instrument, balance, clock),
         build=build_hash(),
         config_hash=config_hash,
@@ -134,6 +139,7 @@ async def assemble(
         total=len(feed) if isinstance(feed, Sized) else None,
         continued=continued,
         limits=desk.limits,
+        is_funded=is_funded,
     )
     if reloading is not None:
 
@@ -182,11 +188,17 @@ def _opening(feed: Feed, instrument: Instrument, balance: Decimal, clock: Clock)
 
 
 async def _projector(
-    database: Database, owner: UserId, account: AccountId, file: StrategyFile, desk: Desk, cap: Decimal
+    database: Database,
+    owner: UserId,
+    account: AccountId,
+    file: StrategyFile,
+    desk: Desk,
+    cap: Decimal,
+    is_funded: bool,
 ) -> Projector:
     """What writes the tables of this account, with the rows that its rows point to.
 
-    cap: quote units that the account may reserve and use.
+    cap: quote units that the account may reserve and use.  is_funded: whether it is known what funding is paid.
     """
     from promethean.storage import accounts
     from promethean.storage.projections import Owner, Projector
@@ -196,7 +208,16 @@ async def _projector(
     budgets = await accounts.ensure_budgets(database, owner, {budget: cap})
     strategies = {StrategyId(file.id): await _strategy_row(database, owner, file)}
     return Projector(
-        Owner(account, owner, budgets[budget], desk.instruments(), strategies, build_hash(), _hash_of(desk.limits))
+        Owner(
+            account,
+            owner,
+            budgets[budget],
+            desk.instruments(),
+            strategies,
+            build_hash(),
+            _hash_of(desk.limits),
+            is_funded,
+        )
     )
 
 

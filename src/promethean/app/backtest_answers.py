@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING, Any
 from promethean.app.backtesting import BacktestReport, run
 from promethean.app.details import details
 from promethean.domain.errors import ConfigError
-from promethean.domain.instruments import MarketType
 from promethean.domain.money import plain
 
 if TYPE_CHECKING:
@@ -37,7 +36,7 @@ def as_object(report: BacktestReport, *, with_trades: bool) -> dict[str, Any]:
         "from": format_instant(int(bench.candles.open_time_ns[0])),
         "to": format_instant(int(bench.candles.open_time_ns[-1])),
         "coverage_pct": 100 * bench.coverage,
-        "remarks": [*bench.remarks, *_not_counted(bench), *filter(None, (report.unkept,))],
+        "remarks": [*bench.remarks, *not_counted(bench), *filter(None, (report.unkept,))],
         "variants_tried": report.tried.forms,
         "seconds": report.seconds,
         "load_seconds": report.load_seconds,
@@ -63,19 +62,22 @@ def as_object(report: BacktestReport, *, with_trades: bool) -> dict[str, Any]:
         "exposure_pct": found.exposure_pct,
         "buy_and_hold_pct": 100 * (float(bench.candles.close[-1]) / float(bench.candles.open[0]) - 1),
         "fees": result.books.fees,
-        "funding": None,  # nothing books it yet, and what nobody measures is not zero
+        "funding": result.books.funding if bench.is_funded else None,  # what nobody measures is not zero
         **details(report),
     }
     if with_trades:
-        answer["trade_list"] = [trade_row(part) for part in result.books.parts]
+        answer["trade_list"] = [trade_row(part, bench.is_funded) for part in result.books.parts]
     return answer
 
 
-def _not_counted(bench: Bench) -> list[str]:
+def not_counted(bench: Bench) -> list[str]:
     """What the figures leave out, in words."""
-    if bench.instrument.market_type is MarketType.SPOT:
+    if bench.is_funded:
         return []
-    return ["funding payments are not part of the figures; a position in futures pays or receives them"]
+    return [
+        "funding payments are not part of the figures; a position in futures pays or receives them: "
+        "give their rates with --funding FILE"
+    ]
 
 
 def write_report(report: BacktestReport, path: Path) -> None:
@@ -122,18 +124,31 @@ def _made_of(report: BacktestReport) -> list[tuple[str, str]]:
         ("Strategy", f"{bench.file.name}, content {bench.file.config_hash[:12]}"),
         ("Fees", f"maker {100 * terms.fee_maker:.4g} %, taker {100 * terms.fee_taker:.4g} % of each fill"),
         ("Slippage", f"{terms.slippage_bps} basis points for an order as large as its candle's volume"),
+        ("Funding", _funding_words(bench)),
         ("Latency", f"{terms.latency_ms} ms"),
         ("Market", f"tick {plain(bench.instrument.price_increment)}, lot {plain(bench.instrument.quantity_increment)}"),
         ("Run", way if report.result.stepped is None else f"step by step: {report.result.stepped}"),
     ]
 
 
-def write_trades(parts: Sequence[Part], path: Path) -> None:
-    """One line for each closed part, as CSV.  Raises ConfigError when the file cannot be written."""
+def _funding_words(bench: Bench) -> str:
+    if bench.terms.funding is not None:
+        return f"{len(bench.terms.funding):,} instants, at the last close before each"
+    return "spot pays none" if bench.is_funded else "not known, and not part of the figures"
+
+
+def write_trades(parts: Sequence[Part], path: Path, is_funded: bool = True) -> None:
+    """One line for each closed part, as CSV.  is_funded: whether it is known what funding was paid.
+
+    Raises ConfigError when the file cannot be written.
+    """
     import csv
 
     rows = [
-        {name: plain(value) if isinstance(value, Decimal) else value for name, value in trade_row(part).items()}
+        {
+            name: plain(value) if isinstance(value, Decimal) else value
+            for name, value in trade_row(part, is_funded).items()
+        }
         for part in parts
     ]
     try:
@@ -146,12 +161,13 @@ def write_trades(parts: Sequence[Part], path: Path) -> None:
 
 
 TRADE_COLUMNS = (
-    "trade", "entry_time", "exit_time", "side", "quantity", "entry_price", "exit_price", "reason", "fees", "pnl",
+    "trade", "entry_time", "exit_time", "side", "quantity", "entry_price", "exit_price", "reason", "fees", "funding",
+    "pnl",
 )  # fmt: skip
 
 
-def trade_row(part: Part) -> dict[str, Any]:
-    """One closed part as a row of the trade list."""
+def trade_row(part: Part, is_funded: bool = True) -> dict[str, Any]:
+    """One closed part as a row of the trade list.  is_funded: whether it is known what funding was paid."""
     from promethean.domain.instants import format_instant
 
     return {
@@ -164,5 +180,6 @@ def trade_row(part: Part) -> dict[str, Any]:
         "exit_price": part.exit_price,
         "reason": part.reason,
         "fees": part.fees,
+        "funding": part.funding if is_funded else None,
         "pnl": part.pnl,
     }

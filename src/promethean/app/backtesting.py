@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import gc
 import hashlib
 import time
@@ -25,10 +26,12 @@ from promethean.app.desk import (
     research_desk,
     with_filters,
 )
+from promethean.app.funding import funding_table
 from promethean.app.register import explaining, register_everything
 from promethean.app.variants import remember
 from promethean.config.tree import Settings
 from promethean.domain.errors import ConfigError
+from promethean.domain.instruments import MarketType
 
 if TYPE_CHECKING:
     from promethean.domain.books import BookSeries
@@ -55,6 +58,7 @@ class BacktestOptions:
 
     since, until: aware instants, the candles that open from the one on and before the other; None: all.
     limits:       `research` or `user`.
+    funding:      a file of funding rates; None: nobody knows them.
     """
 
     strategy: str
@@ -65,6 +69,7 @@ class BacktestOptions:
     cash: Decimal = CASH
     limits: str = "research"
     allow_gaps: bool = False
+    funding: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,6 +103,11 @@ class Bench:
         if self.limits == USER:
             return None
         return "every control of the account but filters, stop side and the file's own limits"
+
+    @property
+    def is_funded(self) -> bool:
+        """Whether it is known what positions pay for funding: nothing on spot."""
+        return self.instrument.market_type is MarketType.SPOT or self.terms.funding is not None
 
     def strategy(self) -> Strategy | ArrayStrategy:
         """The strategy at this market."""
@@ -164,6 +174,8 @@ def prepare(settings: Settings, options: BacktestOptions) -> Bench:
         remarks.append(f"{1 - coverage:.2%} of the candles are missing")
     instrument = with_filters(instrument, file.simulation)
     terms = paper_terms(settings, instrument, file.simulation)
+    if options.funding is not None:
+        terms = dataclasses.replace(terms, funding=funding_table(options.funding, instrument, candles, remarks.append))
     return Bench(
         file, instrument, timeframe, candles, terms, options.cash, source, coverage, tuple(remarks), settings,
         options.limits, sha256, candles is not whole, books,

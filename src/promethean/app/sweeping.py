@@ -165,6 +165,7 @@ def _varied(bench: Bench, file: StrategyFile) -> Bench:
     """The same candles under another form of the strategy file, which may change the venue and its filters too."""
     instrument = with_filters(bench.instrument, file.simulation)
     terms = paper_terms(bench.settings, instrument, file.simulation)
+    terms = dataclasses.replace(terms, funding=bench.terms.funding)
     return dataclasses.replace(bench, file=file, instrument=instrument, terms=terms)
 
 

@@ -33,6 +33,10 @@ Set = Annotated[
 Cash = Annotated[str, typer.Option(metavar="AMOUNT", help="Cash at the start, in the quote currency.")]
 Limits = Annotated[str, typer.Option(metavar="research|user", help="Which risk controls are on.")]
 Trades = Annotated[Path | None, typer.Option(metavar="OUT.csv", help="Write one line for each closed part here.")]
+Funding = Annotated[
+    str | None,
+    typer.Option(metavar="FILE", help="Funding rates of the perpetual that is traded, Parquet or CSV."),
+]
 Gaps = Annotated[bool, typer.Option("--allow-gaps", help="Run even where more than 5 % of the candles are missing.")]
 
 
@@ -47,6 +51,7 @@ def backtest(
     cash: Cash = "10000",
     limits: Limits = "research",
     allow_gaps: Gaps = False,
+    funding: Funding = None,
     trades: Trades = None,
     report_to: Annotated[
         Path | None, typer.Option("--report", metavar="OUT.html", help="Write a report with pictures here.")
@@ -59,10 +64,10 @@ def backtest(
         from promethean.app import backtest_answers, backtesting
         from promethean.interfaces.terminal import backtests
 
-        options = options_of(strategy, data, sets, since, until, cash, limits, allow_gaps=allow_gaps)
+        options = options_of(strategy, data, sets, since, until, cash, limits, allow_gaps=allow_gaps, funding=funding)
         report = backtesting.run_backtest(settings, options)
         if trades is not None:
-            backtest_answers.write_trades(report.result.books.parts, trades)
+            backtest_answers.write_trades(report.result.books.parts, trades, report.bench.is_funded)
         if report_to is not None:
             backtest_answers.write_report(report, report_to)
         found = backtest_answers.as_object(report, with_trades=trades is None)
@@ -80,6 +85,7 @@ def replay(
     cash: Cash = "10000",
     limits: Limits = "research",
     allow_gaps: Gaps = False,
+    funding: Funding = None,
     trades: Trades = None,
     as_json: Json = False,
 ) -> None:
@@ -91,7 +97,7 @@ def replay(
         from promethean.interfaces.terminal import backtests
         from promethean.runtime.stopping import Stopping
 
-        options = options_of(strategy, data, sets, since, until, cash, limits, allow_gaps=allow_gaps)
+        options = options_of(strategy, data, sets, since, until, cash, limits, allow_gaps=allow_gaps, funding=funding)
         stopping = Stopping()
 
         def gone(error: OSError) -> None:
@@ -101,7 +107,7 @@ def replay(
         with make_view(answer, settings, gone, plain=False, is_fast=True) as view:
             report = replaying.run_replay(settings, options, view, stopping)
         if trades is not None:
-            backtest_answers.write_trades(report.books.parts, trades)
+            backtest_answers.write_trades(report.books.parts, trades, report.bench.is_funded)
         found = replaying.replay_object(report, with_trades=trades is None)
         if not report.summary.finished:
             answer.status = FAILED  # stopped on the way: these are not the figures that were asked for
@@ -118,13 +124,14 @@ def options_of(
     limits: str = "research",
     *,
     allow_gaps: bool,
+    funding: str | None = None,
 ) -> BacktestOptions:
     """The options as they were typed, read.  Raises ConfigError."""
     from promethean.app.backtesting import BacktestOptions
 
     return BacktestOptions(
         strategy, data, overrides(sets), instant(since, "--from"), instant(until, "--to"), amount(cash, "--cash"),
-        limits, allow_gaps,
+        limits, allow_gaps, funding,
     )  # fmt: skip
 
 
@@ -178,6 +185,7 @@ def sweep(
     cash: Cash = "10000",
     top: Annotated[int, typer.Option(min=1, max=1000, help="How many of the best to show.")] = 10,
     allow_gaps: Gaps = False,
+    funding: Funding = None,
     as_json: Json = False,
 ) -> None:
     """Try every combination of parameters, and confirm the best."""
@@ -186,7 +194,7 @@ def sweep(
         from promethean.app import sweeping
         from promethean.interfaces.terminal import backtests
 
-        options = options_of(strategy, data, sets, since, until, cash, allow_gaps=allow_gaps)
+        options = options_of(strategy, data, sets, since, until, cash, allow_gaps=allow_gaps, funding=funding)
         with progress("Sweep") as done:
             report = sweeping.run_sweep(settings, options, param or [], done)
         found = sweeping.sweep_object(report, top)

@@ -279,11 +279,28 @@ class CancelRequested(Struct, frozen=True):
     reason: str
 
 
+class FundingPaid(Struct, frozen=True):
+    """A position in a perpetual paid funding, or received it.
+
+    at_ns:        the funding instant.  quantity: base units held then, signed.
+    funding_rate: fraction of the notional that longs pay to shorts.  mark_price: quote units per base unit.
+    amount:       quote units that the account paid; below zero: received.
+    """
+
+    at_ns: int
+    instrument: InstrumentId
+    strategy: StrategyId
+    quantity: Decimal
+    funding_rate: Decimal
+    mark_price: Decimal
+    amount: Decimal
+
+
 class PositionClosed(Struct, frozen=True):
     """A position is flat again: one trade.
 
-    side: of the entry.  prices: averages, quote units per base unit.  realised: quote units before fees.
-    reason: role of the order that closed the last part.
+    side: of the entry.  prices: averages, quote units per base unit.  realised: quote units before fees and funding.
+    reason: role of the order that closed the last part.  funding: quote units paid; None where none came due.
     """
 
     at_ns: int
@@ -297,17 +314,19 @@ class PositionClosed(Struct, frozen=True):
     fees: Decimal
     opened_at_ns: int
     reason: str
+    funding: Decimal | None = None
 
     @property
     def pnl(self) -> Decimal:
-        """Quote units after fees."""
-        return self.realised - self.fees
+        """Quote units after fees and funding."""
+        return self.realised - self.fees - (self.funding or 0)
 
 
 MarketEvent: TypeAlias = CandleClosed | QuoteObserved
-VenueReport: TypeAlias = (
+OrderReport: TypeAlias = (
     OrderAccepted | OrderRejected | OrderFilled | OrderCancelled | OrderExpired | OrderOutcomeUnknown | OrderFoundAbsent
 )
+VenueReport: TypeAlias = OrderReport | FundingPaid
 AccountEvent: TypeAlias = (
     VenueReport
     | AccountOpened

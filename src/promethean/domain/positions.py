@@ -56,7 +56,8 @@ class Position(Struct, frozen=True):
     quantity:          base units, signed: above zero is long.
     cost:              quote units put in for what is held, always positive or zero.
     original_quantity: base units bought or sold to build it; tiers close shares of this.
-    realised, fees:    quote units since it was opened; realised excludes fees.
+    realised, fees:    quote units since it was opened; realised excludes fees and funding.
+    funding:           quote units paid since it was opened, below zero when received; funded_at_ns: when last.
     entry_notional, exit_notional: quote units over everything opened and closed so far; averages follow from them.
     """
 
@@ -71,6 +72,8 @@ class Position(Struct, frozen=True):
     exit_notional: Decimal = ZERO
     opened_at_ns: int = 0
     entry_notional: Decimal = ZERO
+    funding: Decimal = ZERO
+    funded_at_ns: int = 0
 
     @property
     def is_open(self) -> bool:
@@ -99,6 +102,10 @@ class Position(Struct, frozen=True):
         value = abs(self.quantity) * mark
         return value - self.cost if self.quantity > 0 else self.cost - value
 
+    def funded(self, amount: Decimal, at_ns: int) -> Position:
+        """The position after it paid funding; a negative amount was received."""
+        return replace(self, funding=self.funding + amount, funded_at_ns=at_ns)
+
     def apply(self, fill: Fill) -> tuple[Position, Booking]:
         """The position after a fill, and what the fill does to money.
 
@@ -119,7 +126,7 @@ class Position(Struct, frozen=True):
         flat, first = self._closed(fill, closing, fee_closing)
         fresh = Position(self.instrument, self.strategy)
         turned, second = fresh._opened(fill, fill.quantity - closing, fee - fee_closing)
-        turned = replace(turned, realised=flat.realised, fees=flat.fees + turned.fees)
+        turned = replace(turned, realised=flat.realised, fees=flat.fees + turned.fees, funding=flat.funding)
         return turned, Booking(
             first.cash + second.cash, first.cost + second.cost, first.realised, first.fee + second.fee
         )
@@ -140,6 +147,8 @@ class Position(Struct, frozen=True):
             held.exit_notional,
             held.opened_at_ns,
             held.entry_notional + cost,
+            held.funding,
+            held.funded_at_ns,
         )
         return position, Booking(-cost - fee, cost, ZERO, fee)
 
@@ -161,5 +170,7 @@ class Position(Struct, frozen=True):
             self.exit_notional + value,
             self.opened_at_ns,
             self.entry_notional,
+            self.funding,
+            self.funded_at_ns,
         )
         return position, Booking(cost + realised - fee, -cost, realised, fee)

@@ -22,6 +22,7 @@ from promethean.domain.events import (
     CandleClosed,
     DayStarted,
     Event,
+    FundingPaid,
     HaltLifted,
     HaltSet,
     IntentRefused,
@@ -50,6 +51,7 @@ from promethean.domain.ids import AccountId, InstrumentId, Lineage, OrderId, Str
 from promethean.domain.market import Mark, MarketView
 from promethean.domain.orders import Order, OrderRole, OrderStatus, OrderStep, Protection
 from promethean.domain.positions import Fill, Position
+from promethean.engine.tallies import Day, Totals
 from promethean.execution.bracket import Bracket, Stop
 
 ZERO = Decimal(0)
@@ -75,39 +77,6 @@ class Holding(Struct, frozen=True):
     def bracket(self) -> Bracket | None:
         """The position with its exits; None where it was entered without."""
         return None if self.protection is None else Bracket(self.position, self.protection, self.tiers_done)
-
-
-class Day(Struct, frozen=True):
-    """Sums of one UTC day.  equity: quote units at its first instant; breaker: why it is tripped, or "".
-
-    trades, wins, losses: positions closed.  realised: quote units before fees.
-    """
-
-    number: int
-    equity: Decimal
-    entries: int = 0
-    trades: int = 0
-    wins: int = 0
-    losses: int = 0
-    realised: Decimal = ZERO
-    fees: Decimal = ZERO
-    losing_streak: int = 0
-    breaker: str = ""
-    breaker_at_ns: int | None = None
-
-
-class Totals(Struct, frozen=True):
-    """What happened since the account was opened.  fees, realised: quote units; realised excludes fees."""
-
-    signals: int = 0
-    refusals: int = 0
-    orders: int = 0
-    fills: int = 0
-    trades: int = 0
-    wins: int = 0
-    losses: int = 0
-    fees: Decimal = ZERO
-    realised: Decimal = ZERO
 
 
 def _empty() -> Mapping[Any, Any]:
@@ -429,6 +398,18 @@ def _budget_used(holding: Holding, position: Position, order: Order, fill: Fill)
     return (holding.used * abs(position.quantity) / held).quantize(_MONEY_STEP)
 
 
+def _funding_paid(account: Account, event: FundingPaid) -> Changes:
+    slot = (event.strategy, event.instrument)
+    holding, totals, day, amount = account.holdings[slot], account.totals, account.day, event.amount
+    holding = replace(holding, position=holding.position.funded(amount, event.at_ns))
+    return {
+        "cash": account.cash - amount,
+        "holdings": {**account.holdings, slot: holding},
+        "totals": replace(totals, funding=totals.funding + amount),
+        "day": day if day is None else replace(day, funding=day.funding + amount),
+    }
+
+
 def _position_closed(account: Account, event: PositionClosed) -> Changes:
     totals = account.totals
     won, lost = event.pnl > 0, event.pnl < 0
@@ -492,6 +473,7 @@ _CHANGES: Mapping[type[Any], Callable[[Account, Any], Changes]] = MappingProxyTy
         OrderCancelled: _order_cancelled,
         OrderExpired: _order_expired,
         CancelRequested: _cancel_requested,
+        FundingPaid: _funding_paid,
         PositionClosed: _position_closed,
     }
 )

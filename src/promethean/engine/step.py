@@ -227,6 +227,7 @@ def _close_books(flow: Flow, held: Holding, order: Order, event: OrderFilled) ->
             fees=position.fees,
             opened_at_ns=position.opened_at_ns,
             reason=order.intent.role.value,
+            funding=position.funding if position.funded_at_ns else None,
         )
     )
     for left in tuple(flow.state.account.orders.values()):

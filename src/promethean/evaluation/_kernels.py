@@ -347,11 +347,20 @@ def _loses_at(rules: FloatArray, account: FloatArray, places: IntArray) -> float
     return float((2.0 * account[COST] - owed) / (quantity * (1.0 + rules[FEE_TAKER])) * (1.0 - 1e-8))
 
 
+@inlined
+def _next_payment(owed: FloatArray, start: int, end: int) -> int:
+    """The next candle, from `start` on, before which funding is paid; `end` when there is none."""
+    i = start
+    while i < end and owed[i] == owed[i - 1]:
+        i += 1
+    return i
+
+
 @lean
 def trade_path(
     open_time: IntArray, open_: FloatArray, high: FloatArray, low: FloatArray, close: FloatArray, volume: FloatArray,
     lows: FloatArray, highs: FloatArray, side: FlagArray, leave: FlagArray, stops: FloatArray, fixed: FloatArray,
-    rules: FloatArray, targets: FloatArray, shares: FloatArray,
+    owed: FloatArray, rules: FloatArray, targets: FloatArray, shares: FloatArray,
     code: IntArray, constants: FloatArray, rows: FloatArray, stack: FloatArray,
     account: FloatArray, places: IntArray, parts: FloatArray, exits: FloatArray, fills: FloatArray,
 ) -> tuple[int, int, int, float, float, float]:  # fmt: skip
@@ -361,6 +370,7 @@ def trade_path(
     side:   int8, +1 where a BUY is said at the close of a candle, -1 where a SELL is, else 0.  leave: as `Said` has it.
     stops:  float64, shape (n,), prices of the stops that entries bring along, NaN for none; empty where none does.
     fixed:  float64, shape (n, k), prices of their targets, nearest first, NaN for none; k is 0 where none does.
+    owed:   float64, shape (n,), what `FundingTable.owed` gives; empty where no funding is paid.
     rules:  what `Rules.numbers` gives.
     targets, shares: of the take-profit tiers, fractions.
     code, constants, rows, stack: the condition on the position, a `Program`; no code: there is none.
@@ -374,6 +384,7 @@ def trade_path(
     room, n, i, length_ns = len(fills), len(close), int(np.int64(0)), int(rules[LENGTH])
     heard, can_short, moves = rules[HEARD] > 0.0, rules[CAN_SHORT] > 0.0, rules[TRAIL] + rules[BREAKS_EVEN] > 0.0
     watches = len(code) > 0
+    funded, paid_at = len(owed) > 0, 0
     # A column is read where it matters alone: a candle that nobody has looked at yet comes from far away.
     weighs, cools = rules[PARTICIPATION] < WHOLE or rules[SLIPPAGE] > 0.0, rules[COOLDOWN] > 0.0
     while i < n:
@@ -410,7 +421,7 @@ def trade_path(
         _record(ENTRY + REVERSAL * reverses, way * (i - decided), open_[i], i, fills, account, places)
         account[STARTED_AT] = _first_stop(entry, way, own_stop, rules)
         account[STOP_AT], places[STOPPED_BY], account[PEAK] = account[STARTED_AT], STOP, 0.0
-        places[OPENED], places[DONE], places[LEAVING] = i, 0, 0
+        places[OPENED], places[DONE], places[LEAVING], paid_at = i, 0, 0, i
         count = 0
         while count < len(parts) and not math.isnan(fixed[decided, count]):
             count += 1
@@ -432,12 +443,17 @@ def trade_path(
                 elif over < n and rules[HOLD_ALWAYS] <= 0.0:
                     even = _loses_at(rules, account, places)
                     worst = max(worst, even) if way > 0 else min(worst, even)
+                    if funded:
+                        end = _next_payment(owed, i, end)
                 if way > 0:
                     i = next_for_long(low, high, lows, highs, side, leave, i, end, worst, best)
                 else:
                     i = next_for_short(low, high, lows, highs, side, leave, i, end, worst, best)
                 if i >= n:
                     break
+            if funded:
+                account[CASH] -= account[HELD] * rules[LOT] * way * (owed[i] - owed[paid_at])
+                paid_at = i
             worst, best = (low[i], high[i]) if way > 0 else (high[i], low[i])
             is_reached = (worst - account[STOP_AT]) * way <= 0.0 or best * way >= account[TARGET_AT]
             if (is_reached or places[LEAVING]) and (heard or volume[i] > 0.0):
@@ -471,6 +487,8 @@ def trade_path(
                 places[WAY] = -way
             else:
                 places[REVERSES] = 0  # nothing follows, or a stop or target was faster
+        elif funded:
+            account[CASH] -= account[HELD] * rules[LOT] * way * (owed[n - 1] - owed[paid_at])
     return FOUND, places[COUNT], places[REFUSED], account[CASH], account[HELD] * places[WAY], account[COST]
 
 

@@ -123,11 +123,13 @@ def find_path(
     fixed = np.column_stack(said.targets) if said.targets else np.empty((0, 0))
     program = said.exit if said.exit is not None else NOTHING
     fills = np.empty((ROOM, 5)) if fills is None else fills
+    funding = rules.terms.funding
+    owed = funding.owed(candles) if funding is not None else np.empty(0)
     while True:
         work = room_to_work(len(targets), fixed.shape[1])
         status, count, refused, cash, held, cost = trade_path(
             candles.open_time_ns, candles.open, candles.high, candles.low, candles.close, candles.volume,
-            seen.lows, seen.highs, said.side, said.leave, stops, fixed, numbers, targets, shares,
+            seen.lows, seen.highs, said.side, said.leave, stops, fixed, owed, numbers, targets, shares,
             *program, *work, fills,
         )  # fmt: skip
         if status == TOO_THIN:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from decimal import Decimal
 
 import numpy as np
 from msgspec import Struct
 
 from promethean.domain.candles import CandleSeries, FloatArray, IntArray
+from promethean.domain.funding import FundingTable
 from promethean.domain.ids import OrderId
 from promethean.domain.market import Side
 from promethean.domain.money import Money
@@ -26,7 +28,7 @@ from promethean.evaluation.rules import (
     TRAILING,
     Rules,
 )
-from promethean.exchanges.paper.pricing import fee_of, taken_price
+from promethean.exchanges.paper.pricing import fee_of, funding_of, taken_price
 from promethean.exchanges.paper.venue import PaperTerms
 from promethean.execution.bracket import protective_legs, with_levels
 from promethean.risk.sizing import entry_quantity
@@ -46,7 +48,8 @@ class Part(Struct, frozen=True):
     """A part of a position that was closed, as the trade list shows it.
 
     trade: number of the position, from 1.  entry_price: average, quote units per base unit.  quantity: base units.
-    fees:  quote units, with the part's share of what the position had paid before.  pnl: quote units after fees.
+    fees:  quote units, with the part's share of what the position had paid before.
+    pnl:   quote units after fees and funding.  funding: quote units paid, the part's share; below zero: received.
     """
 
     trade: int
@@ -59,10 +62,14 @@ class Part(Struct, frozen=True):
     reason: str
     fees: Decimal
     pnl: Decimal
+    funding: Decimal = ZERO
 
 
 class Trade(Struct, frozen=True):
-    """A position from flat to flat.  pnl: quote units after fees.  opened, closed: numbers of the candles."""
+    """A position from flat to flat.
+
+    pnl: quote units after fees and funding.  opened, closed: numbers of the candles.
+    """
 
     side: Side
     opened: int
@@ -71,15 +78,16 @@ class Trade(Struct, frozen=True):
     pnl: Decimal
     fees: Decimal
     reason: str
+    funding: Decimal = ZERO
 
 
 class Books(Struct, frozen=True):
     """What an account came to.
 
-    cash:   quote units at the end, everything closed.  fees: quote units.
+    cash:   quote units at the end, everything closed.  fees, funding: quote units paid.
     parts:  closed parts, in the order of their closing.  trades: closed positions.
     at, held, cash_after, cost_after: candle, base units held (signed), cash and what is held cost, quote units, after
-    each fill, for the equity curve.
+    each fill and each payment of funding, for the equity curve.
     """
 
     cash: Decimal
@@ -90,6 +98,7 @@ class Books(Struct, frozen=True):
     held: FloatArray
     cash_after: FloatArray
     cost_after: FloatArray
+    funding: Decimal = ZERO
 
 
 class Bookkeeper:
@@ -99,10 +108,11 @@ class Bookkeeper:
         self.seat, self.terms, self.instrument = seat, terms, seat.instrument
         self.open_time, self.close, self.volume = candles.open_time_ns, candles.close, candles.volume
         self.slippage_bps = float(terms.slippage_bps)
-        self.cash, self.fees = cash, ZERO
+        self.cash, self.fees, self.funding = cash, ZERO, ZERO
         self.flat = self.position = Position(self.instrument.id, seat.strategy.id)
         self.opened = 0
         self._owed = ZERO  # fees that an open position has paid and that no part carries yet
+        self._owed_funding = ZERO
         self.parts: list[Part] = []
         self.trades: list[Trade] = []
         self.at: list[int] = []
@@ -121,35 +131,53 @@ class Bookkeeper:
         self.position, booking = before.apply(fill)
         self.cash += booking.cash
         self.fees += fee
-        self.at.append(at)
-        self.held.append(float(self.position.quantity))
-        self.cash_after.append(float(self.cash))
-        self.cost_after.append(float(self.position.cost))
+        self._note(at)
         if not before.quantity:
-            self.opened, self._owed = at, fee
+            self.opened, self._owed, self._owed_funding = at, fee, ZERO
         elif booking.cost < 0:
             self._close(before, booking.realised, at, at_ns, price, quantity, fee, reason)
         else:
             self._owed += fee
+
+    def pay(self, at: int, at_ns: int, amount: Decimal) -> None:
+        """Funding that came due before a candle traded, quote units; a negative amount was received."""
+        self.position = self.position.funded(amount, at_ns)
+        self.cash -= amount
+        self.funding += amount
+        self._owed_funding += amount
+        self._note(at)
+
+    def _note(self, at: int) -> None:
+        self.at.append(at)
+        self.held.append(float(self.position.quantity))
+        self.cash_after.append(float(self.cash))
+        self.cost_after.append(float(self.position.cost))
 
     def _close(
         self, before: Position, gain: Decimal, at: int, at_ns: int, price: Decimal, quantity: Decimal, fee: Decimal,
         reason: str,
     ) -> None:  # fmt: skip
         entry, held = before.entry_price, abs(before.quantity)
-        share = self._owed if quantity == held else (self._owed * quantity / held).quantize(SHARE_STEP)
+        is_last = quantity == held
+        share = self._owed if is_last else (self._owed * quantity / held).quantize(SHARE_STEP)
+        funding = self._owed_funding if is_last else (self._owed_funding * quantity / held).quantize(SHARE_STEP)
         self._owed -= share
+        self._owed_funding -= funding
         fees = fee + share
         self.parts.append(
             Part(
                 len(self.trades) + 1, before.side, before.opened_at_ns, at_ns, entry, price, quantity, reason, fees,
-                gain - fees,
+                gain - fees - funding, funding,
             )
         )  # fmt: skip
         after = self.position
         if not after.quantity:
-            profit = after.realised - after.fees
-            self.trades.append(Trade(before.side, self.opened, at, after.entry_notional, profit, after.fees, reason))
+            profit = after.realised - after.fees - after.funding
+            self.trades.append(
+                Trade(
+                    before.side, self.opened, at, after.entry_notional, profit, after.fees, reason, after.funding
+                )
+            )  # fmt: skip
             self.position = self.flat
 
     def close_at_end(self) -> None:
@@ -168,6 +196,7 @@ class Bookkeeper:
         return Books(
             self.cash, self.fees, self.parts, self.trades,
             np.array(self.at, np.int64), np.array(self.held), np.array(self.cash_after), np.array(self.cost_after),
+            self.funding,
         )  # fmt: skip
 
 
@@ -178,6 +207,7 @@ def keep_books(rules: Rules, said: Said, candles: CandleSeries, fills: FloatArra
     """
     seat, terms, instrument = rules.seat, rules.terms, rules.seat.instrument
     books = Bookkeeper(seat, terms, candles, rules.cash)
+    payments = _Payments(terms.funding, candles, books) if terms.funding is not None else None
     protection, sizes = seat.protection, dict[int, Decimal]()
     has_levels = said.stop is not None or bool(said.targets)
     last_ns = seat.timeframe_ns - 1
@@ -185,6 +215,8 @@ def keep_books(rules: Rules, said: Said, candles: CandleSeries, fills: FloatArra
     for place, what, number, met in zip(*columns, strict=True):
         opened_ns = int(books.open_time[place])
         volume = float(books.volume[place])
+        if payments is not None:
+            payments.upto(place)
         if what & ~REVERSAL == ENTRY:
             side, sizes, decided = Side.BUY if number > 0 else Side.SELL, {}, place - abs(number)
             if has_levels:
@@ -208,8 +240,31 @@ def keep_books(rules: Rules, said: Said, candles: CandleSeries, fills: FloatArra
             quantity, rate = abs(position.quantity), terms.fee_taker
             exact = taken_price(met, side, quantity, volume, books.slippage_bps, instrument)
         books.book(place, at_ns, side, exact, quantity, fee_of(exact, quantity, rate), REASONS[what])
+    if payments is not None:
+        payments.upto(len(candles) - 1)
     books.close_at_end()
     return books.books()
+
+
+class _Payments:
+    """Books the funding that comes due between two fills of a compiled path."""
+
+    def __init__(self, table: FundingTable, candles: CandleSeries, books: Bookkeeper) -> None:
+        self._table, self._books = table, books
+        self._places = table.places(candles).tolist()
+        self._next = 0
+
+    def upto(self, place: int) -> None:
+        """What was due since the last call, up to the moment at which this candle trades; nobody held, nobody pays."""
+        places, books = self._places, self._books
+        if not books.position.quantity:
+            self._next = bisect_right(places, place)
+        while self._next < len(places) and places[self._next] <= place:
+            at = places[self._next]
+            for due in self._table.due_at(int(books.open_time[at])):
+                amount = funding_of(due.mark_price, books.position.quantity, due.funding_rate)
+                books.pay(at, due.at_ns, amount)
+            self._next += 1
 
 
 def equity_curve(cash: float, books: Books, close: FloatArray) -> FloatArray:

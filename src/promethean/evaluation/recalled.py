@@ -6,7 +6,7 @@ from collections.abc import Iterable
 
 import numpy as np
 
-from promethean.domain.events import Event, OrderFilled, OrderPlanned
+from promethean.domain.events import Event, FundingPaid, OrderFilled, OrderPlanned
 from promethean.domain.ids import OrderId
 from promethean.evaluation.ledger import Bookkeeper, Books
 
@@ -21,6 +21,8 @@ def recall(facts: Iterable[Event], keeper: Bookkeeper) -> Books:
     for fact in facts:
         if isinstance(fact, OrderPlanned):
             roles[fact.order_id] = fact.intent.role.value
+        elif isinstance(fact, FundingPaid):
+            keeper.pay(int(np.searchsorted(keeper.open_time, fact.at_ns)), fact.at_ns, fact.amount)
         elif isinstance(fact, OrderFilled):
             fill = fact.fill
             roles.update((exit.order_id, exit.intent.role.value) for exit in fact.exits or ())

@@ -15,6 +15,7 @@ from promethean.domain.events import (
     CandleClosed,
     Effect,
     Event,
+    FundingPaid,
     IntentRefused,
     OrderClaimed,
     OrderFilled,
@@ -52,6 +53,7 @@ class SteppedBacktest:
         self.state = State(Account(AccountId("backtest")), MarketView(), 0)
         self.steps = self.refusals = 0
         self._at = 0
+        self._funded = terms.funding.places(candles) if terms.funding is not None else np.empty(0, np.int64)
         start_ns = int(candles.open_time_ns[0])
         for event in (
             AccountOpened(start_ns, instrument.quote, cash, instrument.exchange, "backtest"),
@@ -83,6 +85,9 @@ class SteppedBacktest:
             following = int(asked[after]) if after < len(asked) else stop
             if is_watched and self.state.account.holdings:
                 following = min(following, place)
+            if len(self._funded) and self.state.account.holdings:
+                due = int(np.searchsorted(self._funded, place))
+                following = min(following, int(self._funded[due])) if due < len(self._funded) else following
             self._at = place = self._reached(low, high, place, min(following + 1, stop), following)
             if place >= stop:
                 break
@@ -126,6 +131,8 @@ class SteppedBacktest:
     def _take(self, event: Event) -> None:
         if type(event) is OrderFilled:
             self._book(event)
+        elif type(event) is FundingPaid:
+            self.keeper.pay(self._at, event.at_ns, event.amount)
         elif type(event) is OrderRejected:
             self.refusals += 1
         self.state, effects = step(self.state, event, self.desk)

@@ -14,10 +14,12 @@ from promethean.domain.events import (
     OrderCancelled,
     OrderFilled,
     OrderRejected,
+    OrderReport,
     VenueReport,
 )
 from promethean.domain.ids import InstrumentId, OrderId
 from promethean.domain.orders import Order, OrderType
+from promethean.domain.positions import Position
 from promethean.execution.bracket import Bracket
 
 
@@ -56,7 +58,7 @@ class Venue(Protocol):
         """Ask the venue to end the order; None when the venue no longer has it open."""
         ...
 
-    async def lookup(self, order: Order) -> Sequence[VenueReport]:
+    async def lookup(self, order: Order) -> Sequence[OrderReport]:
         """Everything the venue knows about the order by its client id, oldest first; empty when it shows nothing."""
         ...
 
@@ -84,12 +86,14 @@ class SimulatedVenue(Venue, Protocol):
         costs: Mapping[InstrumentId, Decimal],
         seen_at_ns: Mapping[InstrumentId, int],
         brackets: Iterable[Bracket],
+        held: Iterable[Position],
     ) -> None:
         """Rebuild what the venue holds from the account's facts: after every start.
 
         positions: base units held, signed.  cash, costs: quote units free, and put into each position.
         seen_at_ns: the last market event of each instrument that the account has handled.
         brackets: the open positions with their exits; the venue holds those whose exits are its own.
+        held: the open positions of each strategy, with the funding that they have paid.
         """
         ...
 

@@ -217,7 +217,8 @@ def net_if_closed(position: Position, price: Decimal, fee: Decimal) -> Decimal:
 
     fee: fraction of the notional that closing costs.
     """
-    return position.realised + position.unrealised(price) - position.fees - abs(position.quantity) * price * fee
+    paid = position.fees + position.funding + abs(position.quantity) * price * fee
+    return position.realised + position.unrealised(price) - paid
 
 
 def breakeven_price(position: Position, fee: Decimal, instrument: Instrument) -> Decimal:

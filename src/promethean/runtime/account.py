@@ -30,6 +30,7 @@ from promethean.domain.events import (
     OrderFoundAbsent,
     OrderOutcomeUnknown,
     OrderPlanned,
+    OrderReport,
     QuoteObserved,
     Reconciled,
     RecordingEnded,
@@ -37,7 +38,6 @@ from promethean.domain.events import (
     RunnerStarted,
     StrategyKept,
     StrategyReloaded,
-    VenueReport,
 )
 from promethean.domain.ids import InstrumentId, Lineage, OrderId, StrategyId, StreamName, fact_id
 from promethean.domain.instants import NS_PER_S
@@ -178,6 +178,7 @@ class AccountRunner:
             _costs(account),
             self._seen_at_ns(),
             _brackets(account),
+            [holding.position for holding in account.holdings.values()],
         )
         lineage = Lineage(secrets.token_hex(8))
         self._step(RunnerStarted(self._time(), lineage, self._lease.epoch, self._build, self._config_hash))
@@ -445,6 +446,6 @@ def _brackets(account: Account) -> list[Bracket]:
     return [bracket for holding in account.holdings.values() if (bracket := holding.bracket) is not None]
 
 
-def _is_news(report: VenueReport, account: Account) -> bool:
+def _is_news(report: OrderReport, account: Account) -> bool:
     order_id = report.fill.order_id if hasattr(report, "fill") else report.order_id
     return order_id in account.orders

@@ -317,8 +317,8 @@ _LEDGER = text(
     "SELECT account, sum(amount) AS total FROM ledger_entries WHERE exchange_account_id = :account GROUP BY account"
 )
 _TRADES = text(
-    "SELECT count(*) AS trades, count(*) FILTER (WHERE realised_pnl > fees) AS wins,"
-    " count(*) FILTER (WHERE realised_pnl < fees) AS losses"
+    "SELECT count(*) AS trades, count(*) FILTER (WHERE realised_pnl > fees + coalesce(funding, 0)) AS wins,"
+    " count(*) FILTER (WHERE realised_pnl < fees + coalesce(funding, 0)) AS losses"
     " FROM positions WHERE exchange_account_id = :account AND status = 'closed'"
 )
 _POSITIONS = text(

@@ -47,6 +47,7 @@ class RunInfo:
 
     strategy: the one that runs now; the one field that changes, when its file is reloaded.
     total:    candles of a recorded feed, None when it has no end.
+    is_funded: whether it is known what positions pay for funding.
     """
 
     provenance: str
@@ -58,12 +59,14 @@ class RunInfo:
     total: int | None
     continued: bool
     limits: Limits
+    is_funded: bool = True
 
 
 @dataclass(frozen=True, slots=True)
 class Summary:
     """What a run came to.  Amounts are quote units as decimal text; counts are of the whole account.
 
+    funding:               paid, below zero received; None where nobody knows it.
     seconds, events_per_s: of this start, from the first market event to the last commit.
     total_seconds:         with starting, stopping and hashing the journal.
     """
@@ -84,6 +87,7 @@ class Summary:
     wins: int
     losses: int
     fees: str
+    funding: str | None
     realised: str
     start_equity: str
     final_equity: str | None
@@ -135,6 +139,7 @@ async def summarise(
         wins=totals.wins,
         losses=totals.losses,
         fees=plain(totals.fees),
+        funding=plain(totals.funding) if info.is_funded else None,
         realised=plain(totals.realised),
         start_equity=plain(account.opening.balance),
         final_equity=None if equity is None else plain(equity),

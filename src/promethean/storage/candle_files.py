@@ -16,9 +16,8 @@ import hashlib
 import json
 import math
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -30,6 +29,7 @@ from promethean.domain.ids import InstrumentId
 from promethean.domain.instants import NS_PER_S
 from promethean.domain.instruments import MarketType, instrument_id, parse_symbol, split_pair
 from promethean.storage import quality
+from promethean.storage.file_columns import floats_of, times_of
 from promethean.storage.quality import UNKNOWN_TIME, Defect, ReasonArray
 
 if TYPE_CHECKING:
@@ -155,12 +155,12 @@ def read_candle_file(
     rows = _Rows.of(path, content)
     name = _parts_of_name(path)
     market, assumed = (market, False) if market is not None else _market_of_name(path, name)
-    times = _times(rows.table.column("timestamp"))
+    times = times_of(rows.table.column("timestamp"))
     newest_first = len(times) > 1 and bool((np.diff(times) <= 0).all() and times[0] > times[-1])
     order = slice(None, None, -1) if newest_first else slice(None)
     times = times[order]
     frame = timeframe if timeframe is not None else _timeframe(path, name.timeframe, times)
-    columns = {name: _floats(rows.table.column(name))[order] for name in (*PRICES, *rows.extras)}
+    columns = {name: floats_of(rows.table.column(name))[order] for name in (*PRICES, *rows.extras)}
     checked = quality.check_candles({"open_time_ns": times, **columns}, timeframe_ns(frame), now_ns)
     good = checked.good
     kept = {name: values if good.all() else values[good] for name, values in columns.items()}
@@ -348,74 +348,6 @@ def _first_line(error: Exception) -> str:
     return str(error).partition("\n")[0][:200]
 
 
-def _floats(column: pyarrow.ChunkedArray) -> FloatArray:
-    """Any column as float64; NaN where a value is empty or not a number."""
-    import pyarrow as pa
-    import pyarrow.compute as pc
-
-    try:
-        if pa.types.is_dictionary(column.type):
-            column = column.cast(column.type.value_type)
-        numbers = pc.cast(column, pa.float64(), safe=False)
-    except (pa.ArrowInvalid, pa.ArrowNotImplementedError):
-        return np.array([_float(value) for value in column.to_pylist()], np.float64)
-    values: FloatArray = _array(numbers)  # null becomes NaN
-    return values
-
-
-def _float(value: object) -> float:
-    try:
-        return float(value) if isinstance(value, str | int | float) else math.nan
-    except (ValueError, OverflowError):
-        return math.nan
-
-
-def _times(column: pyarrow.ChunkedArray) -> IntArray:
-    """Any time column as nanoseconds since the epoch; UNKNOWN_TIME where unreadable."""
-    import pyarrow as pa
-    import pyarrow.compute as pc
-
-    if pa.types.is_timestamp(column.type) or pa.types.is_date(column.type):
-        return _whole(pc.cast(pc.cast(column, pa.timestamp("ns"), safe=False), pa.int64()))
-    try:
-        return _to_ns(_whole(pc.cast(column, pa.int64())))
-    except (pa.ArrowInvalid, pa.ArrowNotImplementedError):
-        return np.fromiter(map(_time, column.to_pylist()), np.int64, len(column))
-
-
-def _whole(column: pyarrow.ChunkedArray) -> IntArray:
-    import pyarrow.compute as pc
-
-    values: IntArray = _array(pc.fill_null(column, UNKNOWN_TIME) if column.null_count else column)
-    return values
-
-
-def _array(column: pyarrow.ChunkedArray) -> Any:
-    """The column as numpy; what can be shared is, because pyarrow's own way imports pandas, a second of every start."""
-    return column.to_numpy() if column.null_count else np.from_dlpack(column.combine_chunks())
-
-
-def _to_ns(times: IntArray) -> IntArray:
-    """Seconds, milliseconds, microseconds or nanoseconds, told apart by size; good for 1973 to 5138."""
-    scale = np.select([times < 10**11, times < 10**14, times < 10**17], [10**9, 10**6, 10**3], 1)
-    return np.where(times > 0, times * scale, UNKNOWN_TIME)
-
-
-def _time(value: object) -> int:
-    """One time that is not a plain integer: a float, or text with a number or a date (UTC unless it says otherwise)."""
-    number = _float(value)
-    if 0 < number < 2**63:
-        exact = int(value) if isinstance(value, str) and value.strip().isdecimal() else int(number)
-        return int(_to_ns(np.array([exact]))[0])
-    try:
-        moment = datetime.fromisoformat(str(value).strip())
-    except ValueError:
-        return UNKNOWN_TIME
-    aware = moment if moment.tzinfo is not None else moment.replace(tzinfo=UTC)
-    whole_s = int(aware.replace(microsecond=0).timestamp())
-    return whole_s * NS_PER_S + aware.microsecond * 1000
-
-
 @dataclass(frozen=True, slots=True)
 class _Name:
     """What a file's name is made of; empty words and None where it does not follow the pattern."""
@@ -446,6 +378,16 @@ def market_in_name(path: Path) -> MarketName | None:
     if not name.is_mark and (not name.words or split_pair(name.words[-1]) is None):
         return None
     return _market_of_name(path, name)[0]
+
+
+def market_in_words(path: Path, words: Sequence[str]) -> MarketName | None:
+    """The market that words of a file's name tell: venue, perhaps the kind of market, symbol.
+
+    None where the last of them is no pair.  Raises ConfigError for a pair or a venue that cannot be.
+    """
+    if len(words) < 2 or split_pair(words[-1]) is None:
+        return None
+    return _market_of_name(path, _Name(tuple(words), None, is_mark=False))[0]
 
 
 def _market_of_name(path: Path, name: _Name) -> tuple[MarketName, bool]:

@@ -15,6 +15,7 @@ from promethean.domain.events import (
     BreakerTripped,
     CancelRequested,
     DayStarted,
+    FundingPaid,
     HaltLifted,
     HaltSet,
     IntentRefused,
@@ -54,7 +55,11 @@ ZERO = Decimal(0)
 
 @dataclass(frozen=True, slots=True)
 class Owner:
-    """Whose facts are projected.  strategies: row id of each strategy; the hashes are of what decided."""
+    """Whose facts are projected.
+
+    strategies: row id of each strategy; the hashes are of what decided.
+    is_funded:  whether it is known what positions pay for funding: nothing for spot, what the venue books for futures.
+    """
 
     account: AccountId
     user: UserId
@@ -63,6 +68,7 @@ class Owner:
     strategies: Mapping[StrategyId, str]
     build_hash: str
     limits_hash: str
+    is_funded: bool = False
 
 
 def budget_use(account: Account) -> tuple[Decimal, Decimal]:
@@ -112,6 +118,8 @@ class Projector:
                 self._decision(identity, "refused", event.refused.code, event.intent, event.inputs, event.at_ns)
             case OrderFilled():
                 self._filled(before, after, event, received_at_ns)
+            case FundingPaid():
+                self._funding(event, after)
             case AccountOpened():
                 self._deposit(event)
             case DayStarted() | BreakerTripped() | PositionClosed():
@@ -302,7 +310,18 @@ class Projector:
             ("fee", booking.fee, "fee"),
         ]
         self._ledger(fill_id, entries, fill.fee.currency, fill.order_id, fill_id, fill.executed_at_ns)
-        self._position(position, after.holdings.get(slot) or held, order.intent, fill.executed_at_ns)
+        intent = order.intent
+        is_long = (intent.side is Side.BUY) == (intent.role is OrderRole.ENTRY)
+        closed_at = None if position.is_open else _instant(fill.executed_at_ns)
+        self._position(position, after.holdings.get(slot) or held, is_long, closed_at, intent.role.value)
+
+    def _funding(self, event: FundingPaid, after: Account) -> None:
+        holding = after.holdings[event.strategy, event.instrument]
+        transaction = fact_id(self._owner.account, event.strategy, event.instrument, "funding", event.at_ns)
+        entries = [("cash", -event.amount, "funding"), ("funding", event.amount, "funding")]
+        self._ledger(transaction, entries, after.currency, None, None, event.at_ns)
+        self._position(holding.position, holding, holding.position.quantity > 0, None, None)
+        self._day(event, after)
 
     def _exits(self, before: Account, after: Account, event: OrderFilled) -> None:
         """The orders that the venue made, moved or ended with a fill; what let the entry pass let them pass."""
@@ -347,10 +366,12 @@ class Projector:
                     at_ns=at_ns,
                 )
 
-    def _position(self, position: Position, holding: Holding, intent: Intent, at_ns: int) -> None:
+    def _position(
+        self, position: Position, holding: Holding, is_long: bool, closed_at: datetime | None, reason: str | None
+    ) -> None:
+        """reason: role of the order that closed it; not told while it is open."""
         instrument = self._owner.instruments[position.instrument]
         identity = fact_id(self._owner.account, position.strategy, position.instrument, position.opened_at_ns)
-        is_long = (intent.side is Side.BUY) == (intent.role is OrderRole.ENTRY)
         self._rows.add(
             "positions",
             identity,
@@ -367,14 +388,15 @@ class Projector:
             leverage=1,
             realised_pnl=position.realised,
             fees=position.fees,
+            funding=position.funding if self._owner.is_funded else None,
             take_profit_tiers=_tiers(holding),
             status="open" if position.is_open else "closed",
             opened_at=_instant(position.opened_at_ns),
-            closed_at=None if position.is_open else _instant(at_ns),
-            close_reason=None if position.is_open else intent.role.value,
+            closed_at=closed_at,
+            close_reason=None if closed_at is None else reason,
         )
 
-    def _day(self, event: DayStarted | BreakerTripped | PositionClosed, after: Account) -> None:
+    def _day(self, event: DayStarted | BreakerTripped | PositionClosed | FundingPaid, after: Account) -> None:
         day = after.day
         if day is None:
             return
@@ -406,6 +428,7 @@ class Projector:
             day_start_equity=day.equity,
             realised_pnl=day.realised,
             fees=day.fees,
+            funding=day.funding if self._owner.is_funded else None,
             trades=day.trades,
             wins=day.wins,
             losses=day.losses,

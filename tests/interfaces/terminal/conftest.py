@@ -29,7 +29,8 @@ from promethean.domain.orders import Intent, OrderRole, OrderType, Protection, T
 from promethean.domain.positions import Fill, Position
 from promethean.domain.signals import Signal, SignalSource, SignalType
 from promethean.domain.verdicts import Refused
-from promethean.engine.state import Account, Day, Holding, State, Totals
+from promethean.engine.state import Account, Holding, State
+from promethean.engine.tallies import Day, Totals
 from promethean.risk.limits import Limits
 from promethean.runtime.watching import RunInfo
 from promethean.strategies.arrays import Trailing

@@ -14,6 +14,7 @@ from promethean.domain.events import (
     BreakerTripped,
     CancelRequested,
     DayStarted,
+    FundingPaid,
     HaltLifted,
     HaltSet,
     IntentRefused,
@@ -37,7 +38,7 @@ from promethean.domain.events import (
     StrategyKept,
     StrategyReloaded,
 )
-from promethean.domain.ids import Lineage, OrderId, StrategyId
+from promethean.domain.ids import InstrumentId, Lineage, OrderId, StrategyId
 from promethean.domain.instruments import Instrument
 from promethean.domain.market import Side
 from promethean.domain.orders import OrderRole
@@ -204,3 +205,20 @@ def test_a_gain_has_a_plus_and_a_percentage_has_its_sign() -> None:
 @pytest.mark.parametrize(("step", "count"), [("0.01", 2), ("1", 0), ("10", 0), ("0.00100", 3)])
 def test_places_come_from_the_venues_grid(step: str, count: int) -> None:
     assert places(Decimal(step)) == count
+
+
+@pytest.mark.parametrize(
+    ("quantity", "rate", "amount", "said"),
+    [
+        ("0.5", "0.0001", "4.995", "5.00 USDT paid on the long position; 0.0100 % at 99,900.00"),
+        ("-0.5", "0.0001", "-4.995", "5.00 USDT received on the short position; 0.0100 % at 99,900.00"),
+    ],
+)
+def test_funding_says_who_paid_at_which_rate(
+    quantity: str, rate: str, amount: str, said: str, state: State, numbers: Numbers
+) -> None:
+    perpetual, strategy = InstrumentId("binance:BTCUSDT-PERP"), StrategyId("s")
+    paid = FundingPaid(AT, perpetual, strategy, *map(Decimal, (quantity, rate, "99900", amount)))
+    found = line(paid, state, numbers)
+    assert found is not None
+    assert found.text == said

@@ -8,7 +8,7 @@ from decimal import ROUND_HALF_EVEN, Decimal
 from promethean.domain.instruments import Instrument, Rounding
 from promethean.domain.market import Side
 
-FEE_STEP = Decimal("1e-8")
+FEE_STEP = FUNDING_STEP = Decimal("1e-8")
 
 
 def taken_price(
@@ -29,3 +29,8 @@ def taken_price(
 def fee_of(price: Decimal, quantity: Decimal, rate: Decimal) -> Decimal:
     """The fee of a fill, quote units.  rate: fraction of the notional."""
     return (price * quantity * rate).quantize(FEE_STEP, ROUND_HALF_EVEN)
+
+
+def funding_of(mark_price: Decimal, quantity: Decimal, funding_rate: Decimal) -> Decimal:
+    """What a position pays at a funding instant, quote units; below zero: receives.  quantity: signed."""
+    return (mark_price * quantity * funding_rate).quantize(FUNDING_STEP, ROUND_HALF_EVEN)

@@ -27,8 +27,10 @@ from promethean.domain.events import (
     OrderExpired,
     OrderFilled,
     OrderRejected,
+    OrderReport,
     VenueReport,
 )
+from promethean.domain.funding import FundingTable
 from promethean.domain.ids import InstrumentId, Names, OrderId, StrategyId
 from promethean.domain.instants import NS_PER_MS
 from promethean.domain.instruments import Instrument, MarketType
@@ -38,6 +40,7 @@ from promethean.domain.orders import Order, OrderRole, OrderStatus, OrderType
 from promethean.domain.positions import Fill, Position
 from promethean.exchanges.paper.book import Resting, is_triggered, quote_price, stop_reached, stops_first
 from promethean.exchanges.paper.exits import AttachedExits
+from promethean.exchanges.paper.funding import Holders
 from promethean.exchanges.paper.pricing import fee_of, taken_price
 from promethean.exchanges.port import Capabilities
 from promethean.execution.bracket import Bracket
@@ -56,6 +59,7 @@ class PaperTerms:
     volume; it shrinks with the square root of the share.  participation_max: largest share of a candle's volume that
     one order takes.  latency_ms: mean; each order draws 0.5 to 1.5 times that from the seed.
     optimistic: a touch fills a limit order; otherwise the price has to go through it.
+    funding:    what positions in a perpetual pay, and when; None where nobody knows.
     """
 
     fee_maker: Decimal
@@ -65,6 +69,7 @@ class PaperTerms:
     participation_max: Decimal = Decimal("0.1")
     optimistic: bool = False
     seed: int = 0
+    funding: FundingTable | None = None
 
 
 class PaperVenue:
@@ -96,7 +101,8 @@ class PaperVenue:
         self._book: dict[OrderId, Resting] = {}
         self._exits = AttachedExits(self._book, names)
         self._positions: dict[InstrumentId, Position] = {}
-        self._log: dict[OrderId, list[VenueReport]] = {}
+        self._holders = Holders(terms.funding) if terms.funding is not None else None
+        self._log: dict[OrderId, list[OrderReport]] = {}
         self._seen_at_ns: dict[InstrumentId, int] = {}
 
     def restore(
@@ -107,14 +113,18 @@ class PaperVenue:
         costs: Mapping[InstrumentId, Decimal] = MappingProxyType({}),
         seen_at_ns: Mapping[InstrumentId, int] = MappingProxyType({}),
         brackets: Iterable[Bracket] = (),
+        held: Iterable[Position] = (),
     ) -> None:
         """Rebuild the book from the account's facts.
 
         costs:      quote units put into each position; closing a short gives them back.
         seen_at_ns: the last market event of each instrument that the account has handled: the time of its mark.
+        held:       the open positions of each strategy: who pays funding.
         An order whose send was claimed counts as received: the claim is the message, and it was committed.
         """
         self.cash = cash
+        if self._holders is not None:
+            self._holders.restore(held)
         self._positions = {
             instrument: Position(instrument, PAPER, quantity, costs.get(instrument, ZERO))
             for instrument, quantity in positions.items()
@@ -140,7 +150,7 @@ class PaperVenue:
         """Take the order out of the book."""
         return self.withdraw(order)
 
-    async def lookup(self, order: Order) -> Sequence[VenueReport]:
+    async def lookup(self, order: Order) -> Sequence[OrderReport]:
         """What happened to the order here since the venue started."""
         return tuple(self._log.get(order.id, ()))
 
@@ -162,9 +172,10 @@ class PaperVenue:
         if isinstance(event, CandleClosed):
             candle = event.candle
             seen_at_ns = self._look(candle.instrument, candle.close_time_ns)
-            if not self._book or not self._concerns(candle):
-                return iter(())
-            return self._through(candle, seen_at_ns > candle.open_time_ns)
+            quoted = seen_at_ns > candle.open_time_ns
+            if self._holders is not None:
+                return self._funded(self._holders, candle, quoted)
+            return self._through(candle, quoted) if self._concerns(candle) else iter(())
         seen_at_ns = self._look(event.quote.instrument, event.quote.at_ns)
         return self._meets(event.quote, seen_at_ns) if self._book else iter(())
 
@@ -199,6 +210,14 @@ class PaperVenue:
     def _meets(self, quote: Quote, seen_at_ns: int) -> Iterator[VenueReport]:
         yield from self._expire(quote.instrument, quote.at_ns)
         yield from self._at_quote(quote, seen_at_ns)
+
+    def _funded(self, holders: Holders, candle: Candle, quoted: bool) -> Iterator[VenueReport]:
+        """Funding is paid by who holds at its instant, before anything trades then."""
+        for paid in holders.pay(candle):
+            self.cash -= paid.amount
+            yield paid
+        if self._concerns(candle):
+            yield from self._through(candle, quoted)
 
     def _through(self, candle: Candle, quoted: bool) -> Iterator[VenueReport]:
         """A whole candle.  What has ended before it opens does not meet it.
@@ -429,6 +448,8 @@ class PaperVenue:
         if position.is_open:
             self._positions[fill.instrument] = position
         self.cash += booking.cash
+        if self._holders is not None:
+            self._holders.book(resting.order.intent.strategy, fill)
 
     def _expire(self, instrument: InstrumentId, now_ns: int) -> Iterator[VenueReport]:
         """Ends what is good till a date that has passed."""

@@ -123,8 +123,16 @@ def _cards(found: Mapping[str, Any], quote: str) -> list[dict[str, str]]:
         _card(f"Sharpe, a year{doubt}", _ratio(found["sharpe"])),
         _card(f"Sortino, a year{doubt}", _ratio(found["sortino"])),
         _card(f"Fees, {quote}", _amount(Decimal(found["fees"]))),
+        *_funding_card(found["funding"], quote),
         _card("In the market", f"{found['exposure_pct']:.1f} %"),
     ]
+
+
+def _funding_card(paid: Any, quote: str) -> list[dict[str, str]]:
+    """What funding came to: nothing where there was none; what is received is below zero."""
+    if paid is None:
+        return [_card("Funding", "unknown")]
+    return [_card(f"Funding paid, {quote}", _amount(Decimal(paid)))] if Decimal(paid) else []
 
 
 def _card(name: str, value: str, judged: float | None = None) -> dict[str, str]:

@@ -10,7 +10,7 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from promethean.interfaces.terminal.pages import SMALL_SAMPLE, forms_tried, heading, pairs, signed, summary
+from promethean.interfaces.terminal.pages import SMALL_SAMPLE, forms_tried, funding_row, heading, pairs, signed, summary
 from promethean.interfaces.terminal.words import money
 
 
@@ -32,6 +32,7 @@ def page(found: Mapping[str, Any], quote: str) -> RenderableType:
         "Profit factor": _number(found["profit_factor"]),
         **_of_trades(found, quote),
         "Fees": f"{money(Decimal(found['fees']))} {quote}",
+        **funding_row(found["funding"], quote),
         "In the market": f"{found['exposure_pct']:.1f} % of the time",
         "Controls": _controls(found),
         "Tried": forms_tried(found["variants_tried"]),

@@ -62,10 +62,22 @@ def age(seconds: float) -> str:
     return f"{max(0.0, seconds):.0f} s"
 
 
+def funding_row(paid: Decimal | str | None, quote: str) -> dict[str, RenderableType]:
+    """What funding came to; nothing where there was none.  paid: below zero when received, None: nobody knows."""
+    if paid is None:
+        return {"Funding": Text("not known", style="yellow")}
+    amount = Decimal(paid)
+    if not amount:
+        return {}
+    return {"Funding": f"{money(abs(amount))} {quote} {'paid' if amount > 0 else 'received'}"}
+
+
 def summary(run: Mapping[str, Any], quote: str, home: str) -> RenderableType:
     """The end of a run.  run: the fields of its summary; amounts are decimal text."""
     start, end = Decimal(run["start_equity"]), run["final_equity"]
-    trades = int(run["trades"])
+    trades, funding = int(run["trades"]), Decimal(run["funding"] or 0)
+    result = Decimal(run["realised"]) - Decimal(run["fees"]) - funding
+    costs = "fees and funding" if funding else "fees"
     rows: dict[str, RenderableType] = {
         "Prices": Text(run["feed"], style="bold black on yellow" if run["synthetic"] else ""),
         "Account": f"{run['account']}, {run['strategy']} on {run['symbol']}",
@@ -74,7 +86,8 @@ def summary(run: Mapping[str, Any], quote: str, home: str) -> RenderableType:
         "Orders": f"{run['orders']:,}  ({run['fills']:,} fills)",
         "Trades": _trades(run),
         "Fees": f"{money(Decimal(run['fees']))} {quote}",
-        "Result": signed(Decimal(run["realised"]) - Decimal(run["fees"]), quote).append(" realised, after fees", "dim"),
+        **funding_row(run["funding"], quote),
+        "Result": signed(result, quote).append(f" realised, after {costs}", "dim"),
     }
     if end is None:
         rows["Equity"] = "not known: a held coin has no price"

@@ -402,7 +402,7 @@ def _trades(numbers: Numbers, state: State) -> Text:
     text = Text(f"{totals.trades:,}")
     if totals.trades:
         text.append(f" ({totals.wins:,} won, {totals.losses:,} lost)")
-    net = totals.realised - totals.fees
+    net = totals.realised - totals.fees - totals.funding
     text.append(f"   {numbers.money(net, signed=True)}", style=_sign_style(net)).append(" after fees", style="dim")
     text.append("   signals ", style="dim").append(f"{totals.signals:,}")
     return text.append("   refused ", style="dim").append(f"{totals.refusals:,}")

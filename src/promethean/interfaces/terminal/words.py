@@ -14,6 +14,7 @@ from promethean.domain.events import (
     AccountOpened,
     BreakerTripped,
     DayStarted,
+    FundingPaid,
     HaltLifted,
     HaltSet,
     IntentRefused,
@@ -271,7 +272,15 @@ def _closed(fact: PositionClosed, state: State, numbers: Numbers) -> Written:
     way = f"{numbers.price(fact.entry_price)} to {numbers.price(fact.exit_price)}"
     what = f"{side_word(fact.side)} {way}, by {fact.reason}"
     tone = Tone.GOOD if fact.pnl > 0 else Tone.BAD
-    return "trade", tone, f"{numbers.money(fact.pnl, signed=True)} after fees; {what}"
+    costs = "fees and funding" if fact.funding else "fees"
+    return "trade", tone, f"{numbers.money(fact.pnl, signed=True)} after {costs}; {what}"
+
+
+def _funded(fact: FundingPaid, state: State, numbers: Numbers) -> Written:
+    way = "received" if fact.amount < 0 else "paid"
+    held = side_word(Side.BUY if fact.quantity > 0 else Side.SELL)
+    rate = f"{100 * fact.funding_rate:.4f} % at {numbers.price(fact.mark_price)}"
+    return "funding", Tone.PLAIN, f"{numbers.money(abs(fact.amount))} {way} on the {held} position; {rate}"
 
 
 _LINES: Mapping[type[Any], Callable[[Any, State, Numbers], Written]] = {
@@ -297,6 +306,7 @@ _LINES: Mapping[type[Any], Callable[[Any, State, Numbers], Written]] = {
     OrderCancelled: _cancelled,
     OrderExpired: _expired,
     OrderFilled: _filled,
+    FundingPaid: _funded,
     PositionClosed: _closed,
 }
 
