@@ -36,7 +36,7 @@ def as_object(report: BacktestReport, *, with_trades: bool) -> dict[str, Any]:
         "from": format_instant(int(bench.candles.open_time_ns[0])),
         "to": format_instant(int(bench.candles.open_time_ns[-1])),
         "coverage_pct": 100 * bench.coverage,
-        "remarks": [*bench.remarks, *not_counted(bench), *filter(None, (report.unkept,))],
+        "remarks": [*bench.remarks, *filter(None, (report.unkept,))],
         "variants_tried": report.tried.forms,
         "seconds": report.seconds,
         "load_seconds": report.load_seconds,
@@ -68,16 +68,6 @@ def as_object(report: BacktestReport, *, with_trades: bool) -> dict[str, Any]:
     if with_trades:
         answer["trade_list"] = [trade_row(part, bench.is_funded) for part in result.books.parts]
     return answer
-
-
-def not_counted(bench: Bench) -> list[str]:
-    """What the figures leave out, in words."""
-    if bench.is_funded:
-        return []
-    return [
-        "funding payments are not part of the figures; a position in futures pays or receives them: "
-        "give their rates with --funding FILE"
-    ]
 
 
 def write_report(report: BacktestReport, path: Path) -> None:

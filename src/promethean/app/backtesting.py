@@ -26,7 +26,7 @@ from promethean.app.desk import (
     research_desk,
     with_filters,
 )
-from promethean.app.funding import funding_table
+from promethean.app.funding import UNFUNDED, funding_table
 from promethean.app.register import explaining, register_everything
 from promethean.app.variants import remember
 from promethean.config.tree import Settings
@@ -176,6 +176,8 @@ def prepare(settings: Settings, options: BacktestOptions) -> Bench:
     terms = paper_terms(settings, instrument, file.simulation)
     if options.funding is not None:
         terms = dataclasses.replace(terms, funding=funding_table(options.funding, instrument, candles, remarks.append))
+    elif instrument.market_type is MarketType.FUTURES:
+        remarks.append(UNFUNDED)
     return Bench(
         file, instrument, timeframe, candles, terms, options.cash, source, coverage, tuple(remarks), settings,
         options.limits, sha256, candles is not whole, books,

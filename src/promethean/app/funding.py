@@ -15,6 +15,11 @@ if TYPE_CHECKING:
     from promethean.domain.candles import CandleSeries, IntArray
     from promethean.domain.funding import FundingTable
 
+UNFUNDED = (
+    "funding payments are not part of the figures; a position in futures pays or receives them: give their rates with "
+    "--funding FILE"
+)
+
 
 def funding_table(name: str, instrument: Instrument, candles: CandleSeries, say: Callable[[str], None]) -> FundingTable:
     """The rates of a file as a position at these candles pays them.

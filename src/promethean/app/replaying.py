@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from promethean.app.assembling import Replay
-from promethean.app.backtest_answers import not_counted, trade_row
+from promethean.app.backtest_answers import trade_row
 from promethean.app.backtesting import RESEARCH, BacktestOptions, Bench, prepare
 from promethean.app.running import run_on_home, run_once
 from promethean.config.tree import Settings
@@ -104,7 +104,7 @@ def replay_object(report: ReplayReport, *, with_trades: bool) -> dict[str, Any]:
         "from": format_instant(int(bench.candles.open_time_ns[0])),
         "to": format_instant(int(bench.candles.open_time_ns[-1])),
         "coverage_pct": 100 * bench.coverage,
-        "remarks": [*bench.remarks, *not_counted(bench)],
+        "remarks": list(bench.remarks),
     }
     if with_trades:
         answer["trade_list"] = [trade_row(part, bench.is_funded) for part in report.books.parts]

@@ -403,7 +403,8 @@ def _trades(numbers: Numbers, state: State) -> Text:
     if totals.trades:
         text.append(f" ({totals.wins:,} won, {totals.losses:,} lost)")
     net = totals.realised - totals.fees - totals.funding
-    text.append(f"   {numbers.money(net, signed=True)}", style=_sign_style(net)).append(" after fees", style="dim")
+    costs = " after fees and funding" if totals.funding else " after fees"
+    text.append(f"   {numbers.money(net, signed=True)}", style=_sign_style(net)).append(costs, style="dim")
     text.append("   signals ", style="dim").append(f"{totals.signals:,}")
     return text.append("   refused ", style="dim").append(f"{totals.refusals:,}")
 
