@@ -143,7 +143,7 @@ def cases(draw: st.DrawFn, candles: int = 120) -> tuple[Seat, Scripted, PaperTer
 @st.composite
 def fundings(draw: st.DrawFn, instrument: Instrument, series: CandleSeries) -> FundingTable | None:
     """Funding at regular instants, at the open of candles or inside them, now and then several before one candle."""
-    step_s = draw(st.sampled_from([0, 0, 20, 60, 150, 1_200]))
+    step_s = draw(st.sampled_from([0, 20, 60, 150, 300]))
     if not step_s:
         return None
     random = np.random.default_rng(draw(st.integers(0, 2**32 - 1)))
