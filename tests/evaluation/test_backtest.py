@@ -234,5 +234,5 @@ def test_an_entry_that_cash_does_not_reach_for_is_counted_as_refused() -> None:
         backtest(strategy, Frame(candles, "1m"), lambda: desk(seat, strategy, candles), how, cash, rules=given)
         for given in (rules(seat, how, cash), None)
     )
-    assert (compiled.books.trades, compiled.refusals, compiled.stepped) == ([], 2, None)
-    assert (stepped.books.trades, stepped.refusals > 0) == ([], True)
+    assert (compiled.books.trades, compiled.refusals, compiled.stepped) == ([], {"insufficient_balance": 2}, None)
+    assert (stepped.books.trades, set(stepped.refusals)) == ([], {"insufficient_balance"})

@@ -87,7 +87,7 @@ def test_no_day_has_more_entries_than_its_limit() -> None:
     held = stepped(seat, strategy, candles)
     days = [int(candles.open_time_ns[trade.opened]) // DAY_NS for trade in held.keeper.trades]
     assert sorted(days.count(day) for day in set(days)) == [7] * DAYS
-    assert held.refusals == DAYS, "a refusal is told once a day"
+    assert held.refusals == {"daily_trades": DAYS}, "a refusal is told once a day"
 
 
 def test_a_losing_streak_ends_the_entries() -> None:
@@ -97,7 +97,7 @@ def test_a_losing_streak_ends_the_entries() -> None:
     found = stepped(limited(seat_of(strategy), limits, "circuit_breaker"), strategy, candles)
     won = [trade.pnl > 0 for trade in found.keeper.trades]
     assert 0 < len(won) < DAYS * 1440 // PERIOD
-    assert found.refusals > 0
+    assert found.refusals["circuit_breaker"] > 0
     assert won[-2:] == [False, False]
 
 
@@ -106,7 +106,7 @@ def test_an_order_below_the_smallest_notional_of_the_account_is_refused() -> Non
     strategy = often(market("0.01", "0.001", futures=False), 200)
     limits = Limits(order_notional_min=D(1_001), order_notional_max=D(10**9))
     found = stepped(limited(seat_of(strategy), limits, "order_notional"), strategy, candles)
-    assert found.refusals > 0
+    assert found.refusals["order_notional"] > 0
     assert found.keeper.trades == []
 
 

@@ -28,7 +28,7 @@ def result(equity: list[float], *trades: tuple[int, str], cash: str | None = Non
     end = D(cash) if cash is not None else D(str(equity[-1]))
     books = Books(end, D(0), [], done, np.empty(0, np.int64), NONE, NONE, NONE)
     candles = CandleSeries.from_columns(times, (flat, flat, flat, flat, flat), keep=count)
-    return Backtest(books, np.array(equity), None, 0, 0), candles
+    return Backtest(books, np.array(equity), None, 0, {}), candles
 
 
 def test_each_window_begins_where_the_one_before_ended() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
@@ -14,6 +15,7 @@ from promethean.app.desk import find_strategy_file, load_strategy, paper_terms, 
 from promethean.app.variants import remember
 from promethean.config.tree import Settings
 from promethean.domain.errors import ConfigError
+from promethean.evaluation.refusals import refusal_words
 
 if TYPE_CHECKING:
     from promethean.evaluation.ledger import Books
@@ -179,7 +181,7 @@ def sweep_object(report: SweepReport, top: int) -> dict[str, Any]:
         "symbol": bench.instrument.symbol,
         "data": bench.source,
         "candles": len(bench.candles),
-        "remarks": [*bench.remarks, *filter(None, (report.unkept,))],
+        "remarks": [*bench.remarks, *filter(None, (report.unkept,)), *_silent(report.outcomes)],
         "variants_tried": report.tried.forms,
         "combinations": count,
         "trades": sum(outcome.trades for outcome in report.outcomes),
@@ -199,6 +201,16 @@ def sweep_object(report: SweepReport, top: int) -> dict[str, Any]:
             and abs(float(confirmed.final_equity) - confirmed.best.final_equity) <= AGREES,
         },
     }
+
+
+def _silent(outcomes: Sequence[Outcome]) -> list[str]:
+    """That some sets made no trade because every entry was refused, and why."""
+    refused = Counter[str]()
+    silent = [outcome for outcome in outcomes if not outcome.trades and outcome.refused]
+    for outcome in silent:
+        refused.update(outcome.refused)
+    words = refusal_words(refused)
+    return [] if words is None else [f"{len(silent):,} of {len(outcomes):,} sets made no trade. {words.rstrip('.')}"]
 
 
 def _outcome_row(outcome: Outcome) -> dict[str, Any]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 
+from promethean.domain.candles import FloatArray
 from promethean.indicators.compiled import inlined
 
 
@@ -35,3 +36,12 @@ def on_grid(price: float, tick_units: float, tick_scale: float, up: int) -> floa
     if tick_units != 1.0:
         return whole_steps(steps / tick_units, up) * tick_units / tick_scale
     return whole_steps(steps, up) / tick_scale
+
+
+@inlined
+def share_equally(parts: FloatArray, count: int) -> None:
+    """Fill in equal shares to a ten-thousandth; the last one takes what is left of one."""
+    share = math.floor(10_000.0 / count + 0.5) / 10_000.0
+    for k in range(count - 1):
+        parts[k] = share
+    parts[count - 1] = 1.0 - share * (count - 1)

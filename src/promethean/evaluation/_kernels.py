@@ -11,8 +11,15 @@ import math
 import numpy as np
 
 from promethean.domain.candles import FloatArray, IntArray
-from promethean.evaluation._grid import nearest_step, on_grid, whole_steps
-from promethean.evaluation._search import LEAVES_LONG, LEAVES_SHORT, next_entry, next_for_long, next_for_short
+from promethean.evaluation._grid import nearest_step, on_grid, share_equally, whole_steps
+from promethean.evaluation._search import (
+    LEAVES_LONG,
+    LEAVES_SHORT,
+    next_entry,
+    next_for_long,
+    next_for_short,
+    next_payment,
+)
 from promethean.evaluation.rules import (
     BREAKEVEN,
     ENTRY,
@@ -40,10 +47,13 @@ FOUND, TOO_MANY, TOO_THIN = 0, 1, 2
 CASH, HELD, COST, STOP_AT, ENTERED_AT, STARTED_AT, BEFORE, PEAK, TARGET_AT = range(9)
 """Floats: cash, lots held, what they cost, price of the stop, of the entry, of the first stop, cash before the entry,
 the best price that the stop has followed, the price of the nearest target that is left, signed by the side."""
-COUNT, WAY, STOPPED_BY, OPENED, TIERS, DONE, LEAVING, REVERSES, DECIDED, STOPPED_NS, REFUSED, UNKNOWN = range(12)
+COUNT, WAY, STOPPED_BY, OPENED, TIERS, DONE, LEAVING, REVERSES, DECIDED, STOPPED_NS, UNKNOWN = range(11)
 """Integers: fills, side held, what put the stop there, candle of the entry, tiers, whether one is done, why it is left
-at the next open or 0, whether the other side follows, candle of the decision, when a stop closed last, refusals,
-how often the condition on the position could not be answered."""
+at the next open or 0, whether the other side follows, candle of the decision, when a stop closed last,
+how often the condition on the position could not be answered; after these how often each of REFUSALS refused."""
+COOLED, TOO_SMALL, MISPLACED, TOO_LARGE = range(11, 15)
+REFUSALS = ("cooldown", "too_small", "stop_required", "insufficient_balance")
+"""Why entries are refused, by the codes of the controls and of the venue."""
 NEVER = -(2**62)
 
 (
@@ -129,6 +139,7 @@ def _wanted(
     sized: the close at which it is sized.  stop: the price of its stop; NaN: what the rules say.
     """
     if rules[COOLDOWN] > 0.0 and decided_ns < places[STOPPED_NS] + int(rules[COOLDOWN]):
+        places[COOLED] += 1
         return 0.0
     reference, way = on_grid(sized, rules[TICK], rules[TICK_SCALE], 0), places[WAY]
     worth = rules[AMOUNT] if rules[AMOUNT] > 0.0 else max(account[CASH] * rules[SHARE], 0.0)
@@ -140,11 +151,16 @@ def _wanted(
     )
     notional = lots * rules[LOT] * reference
     if lots <= 0.0 or lots < rules[LOTS_MIN] or notional < rules[NOTIONAL_MIN]:
+        places[TOO_SMALL] += 1
         return 0.0
     rests = _first_stop(reference, way, stop, rules)
     if (rests >= reference or rests <= 0.0) if way > 0 else rests <= reference:
+        places[MISPLACED] += 1
         return 0.0
-    return lots if notional * (1.0 + rules[FEE_TAKER]) <= account[CASH] else 0.0
+    if notional * (1.0 + rules[FEE_TAKER]) > account[CASH]:
+        places[TOO_LARGE] += 1
+        return 0.0
+    return lots
 
 
 @inlined
@@ -347,15 +363,6 @@ def _loses_at(rules: FloatArray, account: FloatArray, places: IntArray) -> float
     return float((2.0 * account[COST] - owed) / (quantity * (1.0 + rules[FEE_TAKER])) * (1.0 - 1e-8))
 
 
-@inlined
-def _next_payment(owed: FloatArray, start: int, end: int) -> int:
-    """The next candle, from `start` on, before which funding is paid; `end` when there is none."""
-    i = start
-    while i < end and owed[i] == owed[i - 1]:
-        i += 1
-    return i
-
-
 @lean
 def trade_path(
     open_time: IntArray, open_: FloatArray, high: FloatArray, low: FloatArray, close: FloatArray, volume: FloatArray,
@@ -363,7 +370,7 @@ def trade_path(
     owed: FloatArray, rules: FloatArray, targets: FloatArray, shares: FloatArray,
     code: IntArray, constants: FloatArray, rows: FloatArray, stack: FloatArray,
     account: FloatArray, places: IntArray, parts: FloatArray, exits: FloatArray, fills: FloatArray,
-) -> tuple[int, int, int, float, float, float]:  # fmt: skip
+) -> tuple[int, int, float, float, float]:  # fmt: skip
     """Fills of one account, in order, written into `fills`, shape (room, 5).
 
     lows, highs: what `extremes` gives.
@@ -377,8 +384,7 @@ def trade_path(
     account, places, parts, exits: what `room_to_work` makes, all zero.
     A fill: its candle, what it was, its number, where it met the market before slippage and rounding, cash after it.
             The number of an entry: the candles since its decision, signed by its side; of a target: which; else 0.
-    Returns: status, number of fills, entries refused (cooldown, size, stop, cash), cash at the end, lots held at the
-             end (signed), cost of what is held.
+    Returns: status, number of fills, cash at the end, lots held at the end (signed), cost of what is held.
     """
     account[CASH], places[STOPPED_NS] = rules[0], NEVER
     room, n, i, length_ns = len(fills), len(close), int(np.int64(0)), int(rules[LENGTH])
@@ -402,7 +408,6 @@ def trade_path(
         decided_ns = open_time[decided] + length_ns if cools else 0
         lots = _wanted(decided_ns, sized, own_stop, rules, account, places)
         if lots <= 0.0:
-            places[REFUSED] += 1
             continue
         # The order waits for a candle in which something trades.
         while not heard and i < n and volume[i] <= 0.0:
@@ -411,9 +416,9 @@ def trade_path(
             break
         quantity = lots * rules[LOT]
         if rules[PARTICIPATION] < WHOLE and quantity > rules[PARTICIPATION] * volume[i]:
-            return TOO_THIN, places[COUNT], places[REFUSED], account[CASH], 0.0, 0.0
+            return TOO_THIN, places[COUNT], account[CASH], 0.0, 0.0
         if places[COUNT] + exits.shape[1] + 3 > room:
-            return TOO_MANY, places[COUNT], places[REFUSED], account[CASH], 0.0, 0.0
+            return TOO_MANY, places[COUNT], account[CASH], 0.0, 0.0
         entry = _taken(open_[i], way, quantity, volume[i] if weighs else 0.0, rules)
         account[BEFORE], account[ENTERED_AT] = account[CASH], entry
         account[HELD], account[COST] = lots, entry * quantity
@@ -427,7 +432,7 @@ def trade_path(
             count += 1
         brings = count > 0
         if brings:
-            _share_equally(parts, count)
+            share_equally(parts, count)
         places[TIERS] = count if brings else len(targets)
         own_targets, own_shares = (fixed[decided, :count], parts[:count]) if brings else (targets, shares)
         _tier_lots(lots, entry, way, own_targets, own_shares, brings, rules, exits)
@@ -444,7 +449,7 @@ def trade_path(
                     even = _loses_at(rules, account, places)
                     worst = max(worst, even) if way > 0 else min(worst, even)
                     if funded:
-                        end = _next_payment(owed, i, end)
+                        end = next_payment(owed, i, end)
                 if way > 0:
                     i = next_for_long(low, high, lows, highs, side, leave, i, end, worst, best)
                 else:
@@ -465,7 +470,7 @@ def trade_path(
                         i, IN_RANGE * phase, opened_ns, opened, farther, nearer, traded, rules, exits, fills,
                         account, places,
                     ):  # fmt: skip
-                        return TOO_THIN, places[COUNT], places[REFUSED], account[CASH], 0.0, 0.0
+                        return TOO_THIN, places[COUNT], account[CASH], 0.0, 0.0
                     if account[HELD] <= 0.0:
                         break
             if account[HELD] <= 0.0:
@@ -489,19 +494,10 @@ def trade_path(
                 places[REVERSES] = 0  # nothing follows, or a stop or target was faster
         elif funded:
             account[CASH] -= account[HELD] * rules[LOT] * way * (owed[n - 1] - owed[paid_at])
-    return FOUND, places[COUNT], places[REFUSED], account[CASH], account[HELD] * places[WAY], account[COST]
-
-
-@inlined
-def _share_equally(parts: FloatArray, count: int) -> None:
-    """Fill in equal shares to a ten-thousandth; the last one takes what is left of one."""
-    share = math.floor(10_000.0 / count + 0.5) / 10_000.0
-    for k in range(count - 1):
-        parts[k] = share
-    parts[count - 1] = 1.0 - share * (count - 1)
+    return FOUND, places[COUNT], account[CASH], account[HELD] * places[WAY], account[COST]
 
 
 def room_to_work(targets: int, brought: int) -> tuple[FloatArray, IntArray, FloatArray, FloatArray]:
     """Account, places, parts and exits for `trade_path`, for so many tiers of the file and of a signal."""
-    account, places = np.zeros(TARGET_AT + 1), np.zeros(UNKNOWN + 1, np.int64)
+    account, places = np.zeros(TARGET_AT + 1), np.zeros(TOO_LARGE + 1, np.int64)
     return account, places, np.zeros(brought), np.zeros((2, max(targets, brought)))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from promethean.domain.candles import FloatArray
-from promethean.indicators.compiled import lean
+from promethean.indicators.compiled import inlined, lean
 from promethean.strategies.arrays import CLOSES_ALL, CLOSES_LONG, CLOSES_SHORT, FlagArray
 
 LEAVES_LONG, LEAVES_SHORT = np.int8(CLOSES_ALL | CLOSES_LONG), np.int8(CLOSES_ALL | CLOSES_SHORT)
@@ -101,3 +101,12 @@ def next_for_short(
                 return int(np.int64(i))
             i += ONE
     return end
+
+
+@inlined
+def next_payment(owed: FloatArray, start: int, end: int) -> int:
+    """The next candle, from `start` on, before which funding is paid; `end` when there is none."""
+    i = start
+    while i < end and owed[i] == owed[i - 1]:
+        i += 1
+    return i

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from decimal import Decimal
 
 import numpy as np
@@ -28,14 +28,15 @@ class Backtest(Struct, frozen=True):
     equity:   quote units at the close of every candle.
     stepped:  why every event went through the engine; None where the compiled loop found the fills.
     unknown:  at how many candles a condition could not be answered.
-    refusals: how often an entry was refused, by a control or by the venue; step by step a repetition is told once.
+    refusals: how often an entry was refused, by the code of the control or of the venue; step by step a repetition is
+              told once.
     """
 
     books: Books
     equity: FloatArray
     stepped: str | None
     unknown: int
-    refusals: int
+    refusals: Mapping[str, int]
 
 
 def backtest(
@@ -76,7 +77,7 @@ class Path(Struct, frozen=True):
     """
 
     fills: FloatArray
-    refused: int
+    refused: Mapping[str, int]
     cash: float
     held: float
     cost: float
@@ -114,7 +115,7 @@ def find_path(
     seen:  what is known of the candles; None: look.
     fills: room for fills, float64, shape (room, 5), that the answer may be written into; None: make some.
     """
-    from promethean.evaluation._kernels import TOO_MANY, TOO_THIN, UNKNOWN, room_to_work, trade_path
+    from promethean.evaluation._kernels import COOLED, REFUSALS, TOO_MANY, TOO_THIN, UNKNOWN, room_to_work, trade_path
 
     targets, shares = rules.targets()
     seen = seen or Seen.of(candles)
@@ -127,7 +128,7 @@ def find_path(
     owed = funding.owed(candles) if funding is not None else np.empty(0)
     while True:
         work = room_to_work(len(targets), fixed.shape[1])
-        status, count, refused, cash, held, cost = trade_path(
+        status, count, cash, held, cost = trade_path(
             candles.open_time_ns, candles.open, candles.high, candles.low, candles.close, candles.volume,
             seen.lows, seen.highs, said.side, said.leave, stops, fixed, owed, numbers, targets, shares,
             *program, *work, fills,
@@ -135,5 +136,7 @@ def find_path(
         if status == TOO_THIN:
             return None
         if status != TOO_MANY:
+            counts = dict(zip(REFUSALS, work[1][COOLED:].tolist(), strict=True))
+            refused = {code: times for code, times in counts.items() if times}
             return Path(fills[:count], refused, cash, held, cost, int(work[1][UNKNOWN]))
         fills = np.empty((4 * len(fills), 5))

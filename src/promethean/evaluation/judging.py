@@ -18,6 +18,7 @@ from promethean.domain.ids import InstrumentId, StrategyId
 from promethean.engine.desk import Desk
 from promethean.evaluation.backtest import backtest
 from promethean.evaluation.metrics import DAYS_A_YEAR, Metrics, daily_equity, measure
+from promethean.evaluation.refusals import refusal_words
 from promethean.evaluation.rules import Rules
 from promethean.strategies.arrays import ArrayStrategy, Prepared, Said
 from promethean.strategies.conditions.program import Program
@@ -135,8 +136,9 @@ class Judge:
         with_start = np.concatenate(([cash], ends))
         daily = np.diff(with_start) / with_start[:-1] if (with_start > 0).all() else np.array([])
         value, why = self._value(metrics)
-        if not metrics.trades and found.refusals:
-            why = "every entry was refused: by cash, filters, the stop's side or a cooldown"
+        words = refusal_words(found.refusals)
+        if not metrics.trades and words is not None:
+            why = words.rstrip(".")
         return Judged(value, why, found.books.cash, metrics, daily, found.stepped)
 
     def _value(self, found: Metrics) -> tuple[float | None, str | None]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Sequence
 from decimal import Decimal
 
@@ -51,7 +51,7 @@ class SteppedBacktest:
         self.venue = PaperVenue({instrument.id: instrument}, terms, cash, desk.names)
         self.keeper = Bookkeeper(self.seat, terms, candles, cash)
         self.state = State(Account(AccountId("backtest")), MarketView(), 0)
-        self.steps = self.refusals = 0
+        self.steps, self.refusals = 0, Counter[str]()
         self._at = 0
         self._funded = terms.funding.places(candles) if terms.funding is not None else np.empty(0, np.int64)
         start_ns = int(candles.open_time_ns[0])
@@ -134,7 +134,7 @@ class SteppedBacktest:
         elif type(event) is FundingPaid:
             self.keeper.pay(self._at, event.at_ns, event.amount)
         elif type(event) is OrderRejected:
-            self.refusals += 1
+            self.refusals[event.code] += 1
         self.state, effects = step(self.state, event, self.desk)
         if effects:
             self._carry_out(effects)
@@ -160,4 +160,4 @@ class SteppedBacktest:
                 if report is not None:
                     self._take(report)
             elif type(effect) is IntentRefused:
-                self.refusals += not effect.intent.reduce_only
+                self.refusals[effect.refused.code] += not effect.intent.reduce_only

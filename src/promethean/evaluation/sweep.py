@@ -26,6 +26,7 @@ class Outcome(Struct, frozen=True):
     """What one parameter set came to, in float64: within a cent of its backtest.
 
     parameters: by name, in the order in which they were asked for.  Amounts in quote units.
+    refused:    how often an entry was refused, by the code of the control.
     """
 
     parameters: Mapping[str, str]
@@ -33,6 +34,7 @@ class Outcome(Struct, frozen=True):
     wins: int
     final_equity: float
     return_pct: float
+    refused: Mapping[str, int]
 
 
 def parse_range(text: str) -> tuple[str, tuple[str, ...]]:
@@ -122,7 +124,7 @@ def _outcome(parameters: Mapping[str, str], found: Path, rules: Rules, candles: 
     before = np.concatenate(([start], found.fills[:, 4]))[entries]
     profits = np.diff(np.append(before, cash))
     wins = int(np.count_nonzero(profits > NOISE * before))
-    return Outcome(parameters, len(entries), wins, cash, 100.0 * (cash / start - 1.0))
+    return Outcome(parameters, len(entries), wins, cash, 100.0 * (cash / start - 1.0), found.refused)
 
 
 def _told(parameters: Mapping[str, str]) -> str:

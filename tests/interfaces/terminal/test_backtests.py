@@ -14,6 +14,7 @@ NORMAL: dict[str, Any] = {
     "strategy": "mine", "symbol": "BTC/USDT", "timeframe": "1m", "data": "candles.parquet", "limits": "research",
     "candles": 525_600, "from": "2024-01-01 00:00:00", "to": "2024-12-30 23:59:00", "remarks": [], "seconds": 0.05,
     "candles_per_s": 10_512_000.0, "stepped": None, "unknown_conditions": 0, "refusals": 0, "trades": 2488,
+    "refusals_by_reason": {},
     "wins": 800, "losses": 1688, "start_equity": Decimal(1_000_000), "final_equity": Decimal("954776.86"),
     "return_pct": -4.5223, "max_drawdown_pct": -6.1, "sharpe": -1.914, "sharpe_raw": -0.1002, "sortino": -2.5,
     "sortino_raw": -0.131, "reliable": True, "profit_factor": 0.871, "win_rate_pct": 32.1543, "exposure_pct": 41.25,
@@ -113,7 +114,9 @@ def test_without_a_trade_what_cannot_be_known_is_called_unknown() -> None:
 
 
 def test_refused_entries_are_told() -> None:
-    assert "An entry was refused 1,204 times" in text({**NONE, "refusals": 1_204})
+    refused = {"cooldown": 4, "insufficient_balance": 1_200}
+    told = text({**NONE, "refusals_by_reason": refused})
+    assert "Entries were refused 1,204 times: not enough cash" in told and "a cooldown after a stop (4)" in told
     assert "refused" not in text(NORMAL)
 
 
@@ -134,7 +137,7 @@ def test_remarks_unknown_conditions_and_the_way_it_ran_are_told() -> None:
          "stepped": "limit entries", "limits": "user", "profit_factor": "inf"}
     )  # fmt: skip
     assert "Note: 2.00% of the candles are missing." in page
-    assert "at 1,030 candles and counted as not met." in page
+    assert "1,030 times and counted as not met" in page
     assert row(page, "Speed").endswith("step by step (limit entries)")
     assert row(page, "Controls") == "the limits of the account"
     assert row(page, "Profit factor") == "infinite, nothing was lost"

@@ -16,6 +16,7 @@ FULL: dict[str, Any] = {
     "from": "2024-01-01 00:00:00", "to": "2024-12-30 23:59:00", "remarks": ["a [bold] one"], "trades": 2488,
     "start_equity": Decimal(10_000), "final_equity": Decimal(9_000), "return_pct": -10.0, "sound": True,
     "refusals": 0,
+    "refusals_by_reason": {},
     "checks": [
         {"name": "look_ahead", "verdict": "passed", "sentence": "the same"},
         {"name": "warm_up", "verdict": "failed", "sentence": "line [5] differs"},
@@ -63,7 +64,10 @@ def test_every_check_and_figure_is_on_the_page() -> None:
 
 def test_refused_entries_are_told_because_they_may_be_all_there_were() -> None:
     assert "refused" not in text(FULL)
-    assert "An entry was refused 1,017 times: by cash, filters" in text({**FULL, "trades": 0, "refusals": 1_017})
+    refused = {"insufficient_balance": 1_017}
+    assert "Entries were refused 1,017 times: not enough cash" in text(
+        {**FULL, "trades": 0, "refusals_by_reason": refused}
+    )
 
 
 def test_what_there_was_nothing_for_is_left_out() -> None:

@@ -10,6 +10,7 @@ from typing import Any
 from promethean.domain.candles import FloatArray, IntArray
 from promethean.evaluation import analysis
 from promethean.evaluation.backtest import Backtest
+from promethean.evaluation.refusals import refusal_words
 from promethean.interfaces.report import pictures
 
 GROUPS = {
@@ -98,11 +99,9 @@ def _remarks(found: Mapping[str, Any]) -> list[str]:
             "other risk control was off."
         )
     if found["unknown_conditions"]:
-        remarks.append(f"At {found['unknown_conditions']:,} candles a condition could not be answered: not met.")
-    if found["refusals"]:
-        remarks.append(
-            f"An entry was refused {found['refusals']:,} times: cash, filters, the stop's side or a cooldown."
-        )
+        remarks.append(f"A condition could not be answered {found['unknown_conditions']:,} times: not met.")
+    if (words := refusal_words(found["refusals_by_reason"])) is not None:
+        remarks.append(words)
     if not found["reliable"]:
         remarks.append("Less than 30 days: Sharpe, Sortino and Calmar are unreliable.")
     return remarks

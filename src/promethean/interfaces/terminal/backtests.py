@@ -10,6 +10,7 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
+from promethean.evaluation.refusals import refusal_words
 from promethean.interfaces.terminal.pages import SMALL_SAMPLE, forms_tried, funding_row, heading, pairs, signed, summary
 from promethean.interfaces.terminal.words import money
 
@@ -44,11 +45,11 @@ def page(found: Mapping[str, Any], quote: str) -> RenderableType:
     lines += [Text(f"Note: {remark}.", style="yellow") for remark in found["remarks"]]
     if found["unknown_conditions"]:
         unknown = (
-            f"A condition could not be answered at {found['unknown_conditions']:,} candles and counted as not met."
+            f"A condition could not be answered {found['unknown_conditions']:,} times and counted as not met: "
+            "its indicators had too few candles, or it divided by zero."
         )
         lines.append(Text(unknown, style="dim"))
-    if found["refusals"]:
-        words = f"An entry was refused {found['refusals']:,} times: by cash, filters, the stop's side or a cooldown."
+    if (words := refusal_words(found["refusals_by_reason"])) is not None:
         lines.append(Text(words, style="dim" if found["trades"] else "yellow"))
     if found["trades"] < SMALL_SAMPLE:
         lines.append(Text(f"{found['trades']} trades say little: below {SMALL_SAMPLE} chance decides.", style="yellow"))

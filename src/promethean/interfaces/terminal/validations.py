@@ -10,6 +10,7 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
+from promethean.evaluation.refusals import refusal_words
 from promethean.interfaces.terminal.pages import forms_tried, heading, pairs
 from promethean.interfaces.terminal.words import money
 
@@ -40,8 +41,7 @@ def page(found: Mapping[str, Any], quote: str) -> RenderableType:
     if found["significance"] is not None or found["deflated_sharpe"] is not None:
         lines += [Text(), pairs(_luck(found, quote))]
     lines += [Text(f"Note: {remark}.", style="yellow") for remark in found["remarks"]]
-    if found["refusals"]:
-        words = f"An entry was refused {found['refusals']:,} times: by cash, filters, the stop's side or a cooldown."
+    if (words := refusal_words(found["refusals_by_reason"])) is not None:
         lines.append(Text(words, style="dim" if found["trades"] else "yellow"))
     if not found["sound"]:
         lines.append(Text(UNSOUND, style="red"))

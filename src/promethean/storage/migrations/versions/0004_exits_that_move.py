@@ -15,8 +15,8 @@ MOVED = ("trailing", "breakeven", "tightened")
 
 def upgrade() -> None:
     """Four more words."""
-    for word in (*MOVED, "time"):
-        op.execute(f"ALTER TYPE order_role ADD VALUE '{word}'")
+    for word, before in zip((*MOVED, "time"), ("stop", *MOVED[:2], "target"), strict=True):
+        op.execute(f"ALTER TYPE order_role ADD VALUE '{word}' AFTER '{before}'")
 
 
 def downgrade() -> None:

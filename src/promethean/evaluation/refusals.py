@@ -1,0 +1,33 @@
+"""Why entries were refused, in a sentence for people."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+_WORDS = {
+    "cooldown": "a cooldown after a stop",
+    "too_small": "too small for the market's filters; raise the size",
+    "lot_size": "too small for the market's lots; raise the size",
+    "min_notional": "below the market's smallest notional; raise the size",
+    "stop_required": "a stop on the wrong side of the price",
+    "insufficient_balance": "not enough cash for size and fees; raise --cash or lower the size",
+    "circuit_breaker": "the circuit breaker of the day",
+    "daily_trades": "the trades of the day were used up",
+}
+
+
+def refusal_words(refusals: Mapping[str, int]) -> str | None:
+    """How often and why, the most frequent reason first; None where none was refused.
+
+    refusals: by the code of the control or of the venue.
+    """
+    total = sum(refusals.values())
+    if not total:
+        return None
+    reasons = sorted(refusals.items(), key=lambda reason: -reason[1])
+    told = "; ".join(f"{_WORDS.get(code, code.replace('_', ' '))} ({count:,})" for code, count in reasons if count)
+    return f"{'An entry was' if total == 1 else 'Entries were'} refused {_times(total)}: {told}."
+
+
+def _times(count: int) -> str:
+    return "once" if count == 1 else f"{count:,} times"
