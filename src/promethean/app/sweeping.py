@@ -16,6 +16,7 @@ from promethean.app.variants import remember
 from promethean.config.tree import Settings
 from promethean.domain.errors import ConfigError
 from promethean.evaluation.refusals import refusal_words
+from promethean.runtime.memory import keep_freed_memory
 
 if TYPE_CHECKING:
     from promethean.evaluation.ledger import Books
@@ -82,6 +83,7 @@ def sweep_outcomes(
         raise ConfigError("there is nothing to vary; give for example --param period=6:24:2")
     wanted = list(combinations(ranges))
     frame = Frame(bench.candles, bench.timeframe, bench.books)
+    keep_freed_memory()
     with without_collector():
         return sweep(_variants(bench, options, wanted), frame, lambda count: done(count, len(wanted)))
 
