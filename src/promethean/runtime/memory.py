@@ -5,7 +5,6 @@ from __future__ import annotations
 import resource
 import sys
 
-
 _M_TRIM_THRESHOLD, _M_TOP_PAD, _M_MMAP_THRESHOLD = -1, -2, -3  # as malloc.h of glibc numbers them
 _MIB = 2**20
 
