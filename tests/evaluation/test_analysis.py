@@ -11,7 +11,7 @@ import pytest
 from promethean.domain.candles import CandleSeries
 from promethean.domain.market import Side
 from promethean.evaluation import analysis
-from promethean.evaluation.ledger import Part
+from promethean.evaluation.ledger import Part, Trade
 from promethean.strategies.frame import Frame
 from promethean.strategies.setups import Setup
 
@@ -102,3 +102,16 @@ def test_holes_are_where_candles_are_missing() -> None:
     times = HOUR_NS * np.array([5, 6, 8, 9, 13])
     assert analysis.holes(times, HOUR_NS) == [analysis.Hole(7 * HOUR_NS, 1), analysis.Hole(10 * HOUR_NS, 3)]
     assert analysis.holes(times[:2], HOUR_NS) == analysis.holes(times[:1], HOUR_NS) == []
+
+
+def trade(opened: int, closed: int, pnl: str) -> Trade:
+    return Trade(Side.BUY, opened, closed, D(100), D(pnl), D("0.1"), "stop")
+
+
+def test_trades_over_a_hole_are_those_with_one_between_their_entry_and_their_exit() -> None:
+    times = HOUR_NS * np.array([5, 6, 8, 9, 13, 14])  # holes before the candles 2 and 4
+    beside = [trade(0, 1, "1"), trade(2, 3, "2"), trade(4, 4, "4"), trade(4, 5, "8")]
+    over = [trade(1, 2, "16"), trade(3, 4, "-32.5"), trade(0, 5, "64")]
+    assert analysis.over_holes(beside + over, times, HOUR_NS) == analysis.OverHoles(3, D("47.5"))
+    assert analysis.over_holes(beside, times, HOUR_NS) == analysis.OverHoles(0, D(0))
+    assert analysis.over_holes([], times[:1], HOUR_NS) == analysis.OverHoles(0, D(0))

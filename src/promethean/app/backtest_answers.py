@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from promethean.app.backtesting import BacktestReport, run
-from promethean.app.details import details
+from promethean.app.details import details, over_holes_words, unreliable_because
 from promethean.domain.errors import ConfigError
 from promethean.domain.money import plain
 
@@ -24,7 +24,7 @@ def as_object(report: BacktestReport, *, with_trades: bool) -> dict[str, Any]:
     from promethean.domain.instants import format_instant
 
     bench, result, found = report.bench, report.result, report.metrics
-    candles = len(bench.candles)
+    candles, more, doubt = len(bench.candles), details(report), unreliable_because(report)
     answer: dict[str, Any] = {
         "strategy": bench.file.id,
         "symbol": bench.instrument.symbol,
@@ -36,7 +36,7 @@ def as_object(report: BacktestReport, *, with_trades: bool) -> dict[str, Any]:
         "from": format_instant(int(bench.candles.open_time_ns[0])),
         "to": format_instant(int(bench.candles.open_time_ns[-1])),
         "coverage_pct": 100 * bench.coverage,
-        "remarks": [*bench.remarks, *filter(None, (report.unkept,))],
+        "remarks": [*bench.remarks, *filter(None, (over_holes_words(report, more), report.unkept))],
         "variants_tried": report.tried.forms,
         "seconds": report.seconds,
         "load_seconds": report.load_seconds,
@@ -56,7 +56,8 @@ def as_object(report: BacktestReport, *, with_trades: bool) -> dict[str, Any]:
         "sharpe_raw": found.sharpe_raw,
         "sortino": found.sortino,
         "sortino_raw": found.sortino_raw,
-        "reliable": found.days >= 30,
+        "reliable": doubt is None,
+        "unreliable_because": doubt,
         "profit_factor": "inf" if found.profit_factor == math.inf else found.profit_factor,  # JSON has no infinity
         "win_rate_pct": found.win_rate_pct,
         "expected_value": found.expected_value,
@@ -64,7 +65,7 @@ def as_object(report: BacktestReport, *, with_trades: bool) -> dict[str, Any]:
         "buy_and_hold_pct": 100 * (float(bench.candles.close[-1]) / float(bench.candles.open[0]) - 1),
         "fees": result.books.fees,
         "funding": result.books.funding if bench.is_funded else None,  # what nobody measures is not zero
-        **details(report),
+        **more,
     }
     if with_trades:
         answer["trade_list"] = [trade_row(part, bench.is_funded) for part in result.books.parts]

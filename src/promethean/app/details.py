@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
+
+from promethean.app.backtesting import COVERAGE_NEEDED
 
 if TYPE_CHECKING:
     from promethean.app.backtesting import BacktestReport, Bench
@@ -12,9 +14,51 @@ if TYPE_CHECKING:
     from promethean.strategies.setups import Setup
 
 
+DAYS_NEEDED = 30  # below, a ratio a year says nothing
+
+
 def details(report: BacktestReport) -> dict[str, Any]:
     """The fields that a report, a terminal and `--json` show beside the main ones (SPEC 5.3, 9.8, 12.1)."""
-    return {**_figures(report), "data_faults": _faults(report.bench), "groups": _groups(report)}
+    return {
+        **_figures(report),
+        **_over_holes(report),
+        "data_faults": _faults(report.bench),
+        "groups": _groups(report),
+    }
+
+
+def over_holes_words(report: BacktestReport, found: Mapping[str, Any]) -> str | None:
+    """How much of the result was made while nobody knows the prices; None where nothing was.
+
+    found: the fields of `details`.
+    """
+    books, count = report.result.books, found["trades_over_holes"]
+    if not count:
+        return None
+    return (
+        f"{count:,} of {len(books.trades):,} trades were held across a hole in the data and came to "
+        f"{found['pnl_over_holes']:+,.2f} of {books.cash - report.bench.cash:+,.2f} {report.bench.instrument.quote}: "
+        "no price inside a hole is known, so no stop and no target was reached there"
+    )
+
+
+def unreliable_because(report: BacktestReport) -> str | None:
+    """Why ratios a year mean nothing here; None where they do."""
+    doubts = []
+    if report.metrics.days < DAYS_NEEDED:
+        doubts.append(f"less than {DAYS_NEEDED} days")
+    if report.bench.coverage < COVERAGE_NEEDED:
+        doubts.append(f"less than {100 * COVERAGE_NEEDED:.0f} % of the candles")
+    return ", ".join(doubts) or None
+
+
+def _over_holes(report: BacktestReport) -> dict[str, Any]:
+    from promethean.domain.candles import timeframe_ns
+    from promethean.evaluation.analysis import over_holes
+
+    bench = report.bench
+    found = over_holes(report.result.books.trades, bench.candles.open_time_ns, timeframe_ns(bench.timeframe))
+    return {"trades_over_holes": found.trades, "pnl_over_holes": found.pnl}
 
 
 def _figures(report: BacktestReport) -> dict[str, Any]:

@@ -12,7 +12,7 @@ from promethean.domain.candles import FloatArray, IntArray
 from promethean.domain.instants import DAY_NS, to_datetime
 from promethean.domain.market import Side
 from promethean.domain.sessions import sessions_at
-from promethean.evaluation.ledger import Part
+from promethean.evaluation.ledger import Part, Trade
 from promethean.evaluation.metrics import daily_equity
 from promethean.indicators.trend.regime import REGIMES
 from promethean.strategies.frame import Frame
@@ -129,6 +129,20 @@ def holes(open_time_ns: IntArray, length_ns: int) -> list[Hole]:
         Hole(int(open_time_ns[place]) + length_ns, int(steps[place]) - 1)
         for place in np.flatnonzero(steps > 1).tolist()
     ]
+
+
+class OverHoles(Struct, frozen=True):
+    """Trades that were held while candles are missing.  pnl: what they came to together, quote units."""
+
+    trades: int
+    pnl: Decimal
+
+
+def over_holes(trades: Sequence[Trade], open_time_ns: IntArray, length_ns: int) -> OverHoles:
+    """The trades with a hole between the candle of their entry and that of their exit.  length_ns: of a candle."""
+    before = np.concatenate(([0], np.cumsum(np.diff(open_time_ns) > length_ns)))  # holes before each candle
+    held = [trade.pnl for trade in trades if before[trade.closed] > before[trade.opened]]
+    return OverHoles(len(held), sum(held, Decimal(0)))
 
 
 def drawdown(equity: FloatArray, cash: float) -> FloatArray:

@@ -125,8 +125,7 @@ def test_less_than_thirty_days_are_marked_beside_the_figures(candles: Path, tmp_
     settings = load_settings({"app.home": "home"}, {}, tmp_path)
     options = backtesting.BacktestOptions("reference_rsi", str(candles), cash=Decimal(100_000))
     found = backtest_answers.as_object(backtesting.run_backtest(settings, options), with_trades=False)
-    names = {card["name"] for card in page._cards({**found, "reliable": False}, "USDT")}
+    found |= {"reliable": False, "unreliable_because": "less than 30 days"}
+    names = {card["name"] for card in page._cards(found, "USDT")}
     assert {"Sharpe, a year, unreliable", "Sortino, a year, unreliable"} <= names
-    assert "Less than 30 days: Sharpe, Sortino and Calmar are unreliable." in page._remarks(
-        {**found, "reliable": False}
-    )
+    assert "Less than 30 days: Sharpe, Sortino and Calmar are unreliable." in page._remarks(found)

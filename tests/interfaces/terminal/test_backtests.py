@@ -17,7 +17,8 @@ NORMAL: dict[str, Any] = {
     "refusals_by_reason": {},
     "wins": 800, "losses": 1688, "start_equity": Decimal(1_000_000), "final_equity": Decimal("954776.86"),
     "return_pct": -4.5223, "max_drawdown_pct": -6.1, "sharpe": -1.914, "sharpe_raw": -0.1002, "sortino": -2.5,
-    "sortino_raw": -0.131, "reliable": True, "profit_factor": 0.871, "win_rate_pct": 32.1543, "exposure_pct": 41.25,
+    "sortino_raw": -0.131, "reliable": True, "unreliable_because": None,
+    "profit_factor": 0.871, "win_rate_pct": 32.1543, "exposure_pct": 41.25,
     "buy_and_hold_pct": 12.5, "fees": Decimal("49707.64"), "funding": Decimal(0),
     "calmar": -0.741, "expected_value": -18.17, "best": 410.5,
     "worst": -1020.25, "average_hold_minutes": 61.4, "mae_pct": -0.31, "mae_worst_pct": -1.02, "mfe_pct": 0.24,
@@ -33,6 +34,7 @@ NONE: dict[str, Any] = {
     **NORMAL, "trades": 0, "wins": 0, "losses": 0, "final_equity": Decimal(1_000_000), "return_pct": 0.0,
     "max_drawdown_pct": 0.0, "sharpe": None, "sharpe_raw": None, "sortino": None, "sortino_raw": None,
     "profit_factor": None, "win_rate_pct": None, "exposure_pct": 0.0, "fees": Decimal(0), "reliable": False,
+    "unreliable_because": "less than 30 days",
     "calmar": None, "drawdown_from": None,
 }  # fmt: skip
 
@@ -97,7 +99,7 @@ def test_a_backtest_shows_where_its_result_comes_from() -> None:
 
 
 def test_less_than_thirty_days_are_marked_beside_every_figure_of_a_year() -> None:
-    page = text({**NORMAL, "reliable": False})
+    page = text({**NORMAL, "reliable": False, "unreliable_because": "less than 30 days"})
     for name in ("Sharpe", "Sortino", "Calmar"):
         assert ", unreliable: less than 30 days" in row(page, name)
 
@@ -121,7 +123,7 @@ def test_refused_entries_are_told() -> None:
 
 
 def test_ratios_of_less_than_a_month_are_marked_unreliable() -> None:
-    page = text({**NORMAL, "reliable": False})
+    page = text({**NORMAL, "reliable": False, "unreliable_because": "less than 30 days"})
     assert row(page, "Sharpe") == "-1.91 a year (-0.100 a day, unreliable: less than 30 days)"
     assert row(page, "Sortino").endswith("unreliable: less than 30 days)")
 

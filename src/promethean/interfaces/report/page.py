@@ -103,7 +103,8 @@ def _remarks(found: Mapping[str, Any]) -> list[str]:
     if (words := refusal_words(found["refusals_by_reason"])) is not None:
         remarks.append(words)
     if not found["reliable"]:
-        remarks.append("Less than 30 days: Sharpe, Sortino and Calmar are unreliable.")
+        why = found["unreliable_because"].capitalize()
+        remarks.append(f"{why}: Sharpe, Sortino and Calmar are unreliable.")
     return remarks
 
 

@@ -159,7 +159,7 @@ def _ratio(found: Mapping[str, Any], name: str) -> str:
 
 
 def _doubt(found: Mapping[str, Any]) -> str:
-    return "" if found["reliable"] else ", unreliable: less than 30 days"
+    return "" if found["reliable"] else f", unreliable: {found['unreliable_because']}"
 
 
 def _number(value: float | str | None) -> str:
