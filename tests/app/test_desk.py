@@ -72,3 +72,10 @@ def test_what_reads_order_books_is_refused_where_there_are_none(tmp_path: Path) 
         listen(strategy, CandleSeries())
     path.write_text(FILE.replace("INDICATOR", "{name: obv, as: X}"))
     assert not reads_books(load_strategy(path))
+
+
+def test_a_file_that_is_not_utf8_is_refused_with_its_line_and_what_to_do(tmp_path: Path) -> None:
+    path = tmp_path / "one.yaml"
+    path.write_bytes("# one\n# Rückkehr\n".encode("latin-1") + FILE.encode())
+    with pytest.raises(ConfigError, match=r"one\.yaml, line 2, is not UTF-8 text; save it as UTF-8$"):
+        load_strategy(path)

@@ -56,8 +56,11 @@ def load_strategy(path: Path, overrides: Mapping[str, str] | None = None) -> Str
 
     try:
         text = path.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
+    except OSError as error:
         raise ConfigError(f"strategy file {path} cannot be read: {error}") from error
+    except UnicodeDecodeError as error:
+        line = error.object.count(b"\n", 0, error.start) + 1
+        raise ConfigError(f"strategy file {path}, line {line}, is not UTF-8 text; save it as UTF-8") from error
     file = parse_strategy(text, str(path), overrides or {})
     if file.exchange not in get_args(VenueName):
         raise ConfigError(
