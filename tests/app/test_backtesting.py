@@ -12,10 +12,11 @@ from tests.app.minutes import FIRST_MS, MINUTE_MS, D, candles, day, options
 
 from promethean.app import backtesting
 from promethean.app.backtest_answers import as_object
-from promethean.app.backtesting import prepare, run_backtest
+from promethean.app.backtesting import desk_of, prepare, run_backtest
 from promethean.config.tree import Settings
 from promethean.domain.errors import ConfigError
 from promethean.domain.instruments import MarketType
+from promethean.risk.check import ALL
 
 OHLCV = Path("data", "ohlcv")
 BTC = OHLCV / "binance_spot_BTCUSDT_1m_2025-05_2025-07.parquet"
@@ -206,6 +207,8 @@ def test_under_the_limits_of_the_account_every_event_goes_through_the_engine(set
     assert held.result.stepped == "limits that the compiled loop does not know"
     assert held.metrics.trades <= free.metrics.trades
     assert as_object(held, with_trades=False)["controls_off"] is None
+    assert not as_object(held, with_trades=False)["controls_not_applicable"], "each is asked, and refuses the unknown"
+    assert desk_of(held.bench, None).seats[0].controls == ALL
     assert "every control" in as_object(free, with_trades=False)["controls_off"]
 
 

@@ -32,6 +32,7 @@ def as_object(report: BacktestReport, *, with_trades: bool) -> dict[str, Any]:
         "data": bench.source,
         "limits": bench.limits,
         "controls_off": bench.controls_off,
+        "controls_not_applicable": bench.controls_not_applicable,
         "candles": candles,
         "from": format_instant(int(bench.candles.open_time_ns[0])),
         "to": format_instant(int(bench.candles.open_time_ns[-1])),
@@ -118,9 +119,18 @@ def _made_of(report: BacktestReport) -> list[tuple[str, str]]:
         ("Slippage", f"{terms.slippage_bps} basis points for an order as large as its candle's volume"),
         ("Funding", _funding_words(bench)),
         ("Latency", f"{terms.latency_ms} ms"),
+        ("Controls", _control_words(bench)),
         ("Market", f"tick {plain(bench.instrument.price_increment)}, lot {plain(bench.instrument.quantity_increment)}"),
         ("Run", way if report.result.stepped is None else f"step by step: {report.result.stepped}"),
     ]
+
+
+def _control_words(bench: Bench) -> str:
+    if bench.controls_off is not None:
+        return f"off: {bench.controls_off}"
+    return (
+        f"the limits of the account; not applicable to these data: {', '.join(bench.controls_not_applicable) or 'none'}"
+    )
 
 
 def _funding_words(bench: Bench) -> str:

@@ -105,6 +105,11 @@ class Bench:
         return "every control of the account but filters, stop side and the file's own limits"
 
     @property
+    def controls_not_applicable(self) -> tuple[str, ...]:
+        """Which controls pass because the data declare what they look at absent: none, an unknown value refuses."""
+        return ()
+
+    @property
     def is_funded(self) -> bool:
         """Whether it is known what positions pay for funding: nothing on spot."""
         return self.instrument.market_type is MarketType.SPOT or self.terms.funding is not None

@@ -101,6 +101,7 @@ def replay_object(report: ReplayReport, *, with_trades: bool) -> dict[str, Any]:
         "data": bench.source,
         "limits": bench.limits,
         "controls_off": bench.controls_off,
+        "controls_not_applicable": bench.controls_not_applicable,
         "from": format_instant(int(bench.candles.open_time_ns[0])),
         "to": format_instant(int(bench.candles.open_time_ns[-1])),
         "coverage_pct": 100 * bench.coverage,

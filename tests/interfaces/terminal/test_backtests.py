@@ -17,7 +17,7 @@ NORMAL: dict[str, Any] = {
     "refusals_by_reason": {},
     "wins": 800, "losses": 1688, "start_equity": Decimal(1_000_000), "final_equity": Decimal("954776.86"),
     "return_pct": -4.5223, "max_drawdown_pct": -6.1, "sharpe": -1.914, "sharpe_raw": -0.1002, "sortino": -2.5,
-    "sortino_raw": -0.131, "reliable": True, "unreliable_because": None,
+    "sortino_raw": -0.131, "reliable": True, "unreliable_because": None, "controls_not_applicable": (),
     "profit_factor": 0.871, "win_rate_pct": 32.1543, "exposure_pct": 41.25,
     "buy_and_hold_pct": 12.5, "fees": Decimal("49707.64"), "funding": Decimal(0),
     "calmar": -0.741, "expected_value": -18.17, "best": 410.5,
@@ -141,7 +141,9 @@ def test_remarks_unknown_conditions_and_the_way_it_ran_are_told() -> None:
     assert "Note: 2.00% of the candles are missing." in page
     assert "1,030 times and counted as not met" in page
     assert row(page, "Speed").endswith("step by step (limit entries)")
-    assert row(page, "Controls") == "the limits of the account"
+    assert row(page, "Controls") == "the limits of the account; not applicable to these data: none"
+    lacking = text({**NORMAL, "limits": "user", "controls_not_applicable": ("price_fresh", "cooldown")})
+    assert row(lacking, "Controls").endswith("; not applicable to these data: price_fresh, cooldown")
     assert row(page, "Profit factor") == "infinite, nothing was lost"
 
 

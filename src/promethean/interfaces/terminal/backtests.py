@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from decimal import Decimal
 from typing import Any
 
@@ -111,7 +111,11 @@ def replay_page(found: Mapping[str, Any], quote: str, home: str) -> RenderableTy
 def _controls(found: Mapping[str, Any]) -> str:
     if found["limits"] == "research":
         return "research: filters, stop side and the file's own limits; every other control is off"
-    return "the limits of the account"
+    return f"the limits of the account; not applicable to these data: {_names(found['controls_not_applicable'])}"
+
+
+def _names(codes: Sequence[str]) -> str:
+    return ", ".join(codes) or "none"
 
 
 def sweep_page(found: Mapping[str, Any], quote: str) -> RenderableType:
