@@ -19,6 +19,7 @@ from promethean.config.tree import Settings
 from promethean.domain.candles import KEPT, Candle, CandleSeries
 from promethean.domain.events import CandleClosed
 from promethean.domain.market import MarketView
+from promethean.indicators.volume.vwap import OF_CANDLES
 from promethean.strategies.arrays import ArrayStrategy, Prepared, Trailing
 from promethean.strategies.catalogue import STRATEGIES
 from promethean.strategies.file import parse_strategy
@@ -84,6 +85,8 @@ def test_a_backtest_of_real_candles_with_and_without_a_page(
     write_report(report, page)
     assert page.read_text().startswith("<!doctype html>")
     found = as_object(report, with_trades=True)
+    reads_vwap = name == "vwap_reversion"
+    assert (OF_CANDLES in found["remarks"]) == (OF_CANDLES in page.read_text()) == reads_vwap
     assert found["candles"] == 14 * 1440
     if market == "BTC":
         assert {row["side"] for row in found["trade_list"]} <= {"long"}, "a spot market has no shorts"

@@ -20,6 +20,7 @@ from promethean.domain.errors import ConfigError
 from promethean.domain.events import CandleClosed
 from promethean.domain.market import MarketView
 from promethean.engine.combined import Alone, Combined
+from promethean.indicators.volume.vwap import OF_CANDLES
 from promethean.strategies.arrays import Prepared, Trailing
 from promethean.strategies.frame import Frame
 
@@ -140,3 +141,10 @@ def test_the_technical_score_does_not_join_itself(file: Path) -> None:
     with pytest.raises(ConfigError, match=r"technical\.enabled is true, but the class technical_score is that source"):
         load_strategy(file, {"technical.enabled": "true"})
     assert load_strategy(file).technical is None
+
+
+def test_a_source_that_reads_the_vwap_says_that_it_is_made_of_candles(short: Path, file: Path) -> None:
+    alone, joined = ran(file, short), ran(file, short, technical__enabled="true")
+    assert OF_CANDLES not in alone.bench.remarks
+    assert joined.bench.remarks.count(OF_CANDLES) == 1
+    assert ran(Path("technical_score"), short).bench.remarks.count(OF_CANDLES) == 1

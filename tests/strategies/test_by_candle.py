@@ -16,7 +16,7 @@ from tests.strategies.test_candle_strategy import Counting, make
 from promethean.domain.candles import Candle, CandleSeries, timeframe_ns
 from promethean.domain.errors import StrategyError
 from promethean.domain.market import MarketView
-from promethean.strategies.arrays import ArrayStrategy, Prepared
+from promethean.strategies.arrays import ArrayStrategy, Prepared, remarks_of
 from promethean.strategies.by_candle import ByCandle, Following, tell
 from promethean.strategies.candle_strategy import Answers, CandleStrategy
 from promethean.strategies.frame import Frame
@@ -277,3 +277,20 @@ def test_a_strategy_may_be_written_as_a_generator() -> None:
 
     said = by_candle(Yielding).say(Frame(invented(1, 12), "1m"))
     assert np.flatnonzero(said.side).tolist() == [3, 7, 11]
+
+
+class Frank(Diary):
+    """Says what it does not know."""
+
+    remarks = ("the moon is not looked at",)
+
+
+def test_what_a_class_wants_said_beside_its_results_is_found() -> None:
+    assert remarks_of(ByCandle(lambda: make(Frank))) == ("the moon is not looked at",)
+    assert remarks_of(ByCandle(lambda: make(Diary))) == ()
+
+
+def test_a_name_that_a_class_uses_for_itself_is_no_remark() -> None:
+    made = make(Diary)
+    vars(made)["remarks"] = ["its own notes"]
+    assert remarks_of(made) == ()

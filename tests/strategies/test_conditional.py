@@ -25,7 +25,8 @@ from promethean.engine.decide import Aggregation
 from promethean.indicators.catalogue import INDICATORS
 from promethean.indicators.momentum.rsi import rsi
 from promethean.indicators.trend.regime import REGIMES, regime
-from promethean.strategies.arrays import Prepared, Said
+from promethean.indicators.volume.vwap import OF_CANDLES
+from promethean.strategies.arrays import Prepared, Said, remarks_of
 from promethean.strategies.atr_stop import AtrStop, WithAtrStop
 from promethean.strategies.conditional import Conditions, ConditionStrategy, Entry, Use
 from promethean.strategies.frame import Frame
@@ -463,3 +464,14 @@ def test_what_shapes_its_word_keeps_the_condition_and_its_reason(wrap: Any) -> N
     assert (closing.type, closing.at_ns) == (SignalType.CLOSE, opened + 60 * 10**9)
     assert closing.reason.endswith("PNL_PCT >= 3: PNL_PCT 3")
     assert closing.metadata["BARS_HELD"] == "1.000000"
+
+
+@pytest.mark.parametrize(
+    ("condition", "said"), [("V.upper > 1", (OF_CANDLES,)), ("V > 1", (OF_CANDLES,)), ("X > 1", ())]
+)
+def test_conditions_that_read_the_vwap_say_that_it_is_made_of_candles(condition: str, said: tuple[str, ...]) -> None:
+    uses = (Use("vwap", "V", {}, ()), Use("sma", "X", {"period": D(3)}, ()))
+    strategy = buying(condition, uses=uses)
+    assert remarks_of(strategy) == remarks_of(Alone(strategy, Aggregation.WEIGHTED, 0.5)) == said
+    parts = (Part("one", strategy, 1.0), Part("two", strategy, 1.0))
+    assert remarks_of(Combined(parts, Aggregation.WEIGHTED, 0.5, can_short=True)) == said, "said once"

@@ -77,7 +77,7 @@ class Bench:
     """Everything a backtest needs, read and checked.
 
     coverage: candles there are for each that there should be between the first and the last.
-    remarks:  what is to be said about the data and about plug-ins.
+    remarks:  what is to be said about the data, the strategy and plug-ins.
     sha256:   of the file that the candles were read from.  is_part: whether it holds others as well.
     books:    order books at the close of each candle, where the data hold them.
     """
@@ -156,6 +156,8 @@ def run_backtest(settings: Settings, options: BacktestOptions) -> BacktestReport
 
 def prepare(settings: Settings, options: BacktestOptions) -> Bench:
     """Read strategy and candles, and check that they fit.  Raises ConfigError naming what does not."""
+    from promethean.strategies.arrays import remarks_of
+
     plugins = register_everything()
     if options.limits not in (RESEARCH, USER):
         raise ConfigError(f"--limits is {options.limits!r}; write research or user")
@@ -183,6 +185,7 @@ def prepare(settings: Settings, options: BacktestOptions) -> Bench:
         terms = dataclasses.replace(terms, funding=funding_table(options.funding, instrument, candles, remarks.append))
     elif instrument.market_type is MarketType.FUTURES:
         remarks.append(UNFUNDED)
+    remarks += remarks_of(make_strategy(file, instrument, timeframe, settings))
     return Bench(
         file, instrument, timeframe, candles, terms, options.cash, source, coverage, tuple(remarks), settings,
         options.limits, sha256, candles is not whole, books,

@@ -21,6 +21,7 @@ from promethean.strategies.arrays import (
     Said,
     Telling,
     innermost,
+    remarks_of,
 )
 from promethean.strategies.conditions.program import Program
 from promethean.strategies.frame import Frame
@@ -86,6 +87,7 @@ class Combined:
         self.id, self.instrument, self.timeframe = first.id, first.instrument, first.timeframe
         self.window = max(part.strategy.window for part in parts)
         self.parts = tuple(parts)
+        self.remarks = tuple(dict.fromkeys(remark for part in parts for remark in remarks_of(part.strategy)))
         self.mode, self.threshold = mode, threshold
         self._can_short = can_short
 

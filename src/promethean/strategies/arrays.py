@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from itertools import takewhile
-from typing import Protocol, TypeAlias, runtime_checkable
+from typing import Any, Protocol, TypeAlias, runtime_checkable
 
 import numpy as np
 from msgspec import Struct
@@ -97,6 +97,15 @@ def innermost(strategy: ArrayStrategy) -> ArrayStrategy:
     while (inner := getattr(strategy, "strategy", None)) is not None:
         strategy = inner
     return strategy
+
+
+def remarks_of(strategy: Any) -> tuple[str, ...]:
+    """What a strategy wants said beside its results, one sentence each without the point: its tuple `remarks`, if any.
+
+    strategy: of any kind, with what shapes its word.
+    """
+    found = getattr(innermost(strategy), "remarks", ())
+    return tuple(map(str, found)) if isinstance(found, tuple) else ()
 
 
 @runtime_checkable

@@ -40,6 +40,7 @@ class ByCandle:
         self.make = make
         made = make()
         self.id, self.instrument, self.timeframe = made.id, made.instrument, made.timeframe
+        self.remarks = made.remarks
         ratios = [timeframe_ns(larger) // timeframe_ns(made.timeframe) for larger in made.timeframes]
         self.window = max(made.window, *(2 * ratio for ratio in ratios), 1)  # a whole larger candle is in any two
 

@@ -56,12 +56,14 @@ class CandleStrategy:
     window:     trailing primary candles after which the past no longer shows in what it says: from so many it is
                 rebuilt at a start.  At most the 5,000 that a live feed keeps.
     shown:      names of attributes that hold the numbers it looks at; people see them beside its signals.
+    remarks:    what is to be said beside its results, one sentence each without the point: an approximation, a limit.
     """
 
     parameters: ClassVar[tuple[str, ...]] = ()
     timeframes: ClassVar[tuple[str, ...]] = ()
     window: int = KEPT
     shown: ClassVar[tuple[str, ...]] = ()
+    remarks: ClassVar[tuple[str, ...]] = ()
 
     def __init__(
         self,

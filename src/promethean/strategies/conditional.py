@@ -18,6 +18,7 @@ from promethean.domain.instants import DAY_NS
 from promethean.domain.market import Side
 from promethean.indicators.catalogue import INDICATORS
 from promethean.indicators.trend.regime import REGIMES, regime_window
+from promethean.indicators.volume.vwap import OF_CANDLES
 from promethean.strategies.arrays import FlagArray, Said
 from promethean.strategies.conditions.evaluate import Met, met
 from promethean.strategies.conditions.parser import combine
@@ -42,6 +43,7 @@ COLUMNS = {"PRICE": "close", "OPEN": "open", "HIGH": "high", "LOW": "low", "VOLU
 REGIME = "REGIME"
 SERIES = (*COLUMNS, "HOUR", REGIME)
 _OF_REGIMES = "regime"  # the indicator whose values are names
+_APPROXIMATE = "vwap"  # the indicator that is made of candles where it should be of trades
 _CODES = {name: float(code) for code, name in enumerate(REGIMES)}
 
 
@@ -124,6 +126,12 @@ class ConditionStrategy:
     def unbounded(self) -> tuple[str, ...]:
         """The indicators that no trailing window decides: running sums, lines that only tighten."""
         return tuple(use.alias for use in self._uses if INDICATORS.get(use.name).window is None)
+
+    @property
+    def remarks(self) -> tuple[str, ...]:
+        """What is to be said beside results: that a VWAP which its conditions read is an approximation."""
+        read = {self._sources[name][0].name for name in self._read if name in self._sources}
+        return (OF_CANDLES,) if _APPROXIMATE in read else ()
 
     def at(self, parameters: Mapping[str, Decimal | bool]) -> ConditionStrategy:
         """The same conditions with other values of their parameters: what a sweep makes by the hundred."""

@@ -12,6 +12,7 @@ from msgspec import Struct
 from promethean.domain.candles import FloatArray
 from promethean.domain.errors import ConfigError, unknown_name
 from promethean.domain.ids import InstrumentId, StrategyId
+from promethean.indicators.volume.vwap import OF_CANDLES
 from promethean.strategies.arrays import CLOSES_LONG, Said
 from promethean.strategies.catalogue import strategy
 from promethean.strategies.frame import Frame
@@ -43,6 +44,8 @@ class TechnicalScoreStrategy:
     Parameters: score_min (3), score_strong (5), rsi_period (14), oversold (30), overbought (70), macd_fast (12),
     macd_slow (26), macd_signal (9), vwap_band_pct (0.1), event_candles (1: a cross counts at its own candle alone).
     """
+
+    remarks = (OF_CANDLES,)
 
     def __init__(
         self,

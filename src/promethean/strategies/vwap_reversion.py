@@ -12,6 +12,7 @@ from promethean.domain.errors import ConfigError
 from promethean.domain.ids import InstrumentId, StrategyId
 from promethean.domain.instants import DAY_NS, NS_PER_S
 from promethean.indicators.trend.regime import RANGES, regime_window
+from promethean.indicators.volume.vwap import OF_CANDLES
 from promethean.strategies.arrays import CLOSES_LONG, Said
 from promethean.strategies.catalogue import strategy
 from promethean.strategies.frame import Frame
@@ -34,6 +35,8 @@ class VwapReversion:
     Parameters: deviations (2): distance of the bands; warmup_minutes (30): how long a session's bands, which begin
     with no width at all, are not looked at.
     """
+
+    remarks = (OF_CANDLES,)
 
     def __init__(
         self,

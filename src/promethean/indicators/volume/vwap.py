@@ -16,6 +16,11 @@ Minute = TypeVar("Minute", int, IntArray)
 
 MINUTE_NS = 60 * NS_PER_S
 MINUTES_A_DAY = 1440
+OF_CANDLES = (
+    "the VWAP is made of candles, each counted at its typical price (high + low + close) / 3: an approximation of the "
+    "one over single trades"
+)
+"""What is said beside a result that reads it."""
 KINDS = ("session", "rolling", "anchored")
 
 
