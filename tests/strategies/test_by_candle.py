@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, ClassVar
@@ -223,6 +224,34 @@ def test_a_strategy_that_fails_is_named_with_its_candle_and_its_line() -> None:
     message = str(caught.value)
     assert message.startswith("strategy c failed at the 1m candle of 2024-01-01 00:02:00: ZeroDivisionError: ")
     assert "test_by_candle.py)" in message and "(line " in message
+
+
+class Leaving(CandleStrategy):
+    """Asks the program to end."""
+
+    asks: ClassVar[tuple[Any, ...]] = ()
+
+    def on_candle(self, candle: Candle, timeframe: str) -> Answers:
+        sys.exit(*self.asks)
+
+
+@pytest.mark.parametrize(("asks", "said"), [((), "SystemExit (line "), ((3,), "SystemExit: 3 (line ")])
+def test_a_strategy_that_asks_the_program_to_end_has_failed(
+    monkeypatch: pytest.MonkeyPatch, asks: tuple[Any, ...], said: str
+) -> None:
+    monkeypatch.setattr(Leaving, "asks", asks)
+    with pytest.raises(StrategyError) as caught:
+        ByCandle(lambda: make(Leaving)).say(Frame(invented(1, 10), "1m"))
+    assert str(caught.value).startswith(f"strategy c failed at the 1m candle of 2024-01-01 00:00:00: {said}")
+
+
+def test_ctrl_c_while_a_strategy_is_asked_is_no_failure_of_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    def stop(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(Leaving, "on_candle", stop)
+    with pytest.raises(KeyboardInterrupt):
+        ByCandle(lambda: make(Leaving)).say(Frame(invented(1, 10), "1m"))
 
 
 def test_one_that_failed_live_is_told_all_again(monkeypatch: pytest.MonkeyPatch) -> None:

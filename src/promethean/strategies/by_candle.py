@@ -18,7 +18,7 @@ from promethean.domain.market import MarketView
 from promethean.domain.signals import Signal
 from promethean.strategies.arrays import Said, Speaking
 from promethean.strategies.candle_strategy import Answer, CandleStrategy, joined
-from promethean.strategies.failing import failure
+from promethean.strategies.failing import FAILURES, failure
 from promethean.strategies.frame import Frame
 
 
@@ -128,7 +128,7 @@ def tell(strategy: CandleStrategy, frame: Frame, start: int = 0) -> Reasoned:
                     answers[candle.open_time_ns] = joined(said)
                 if read is not None:
                     keep(read(strategy))
-    except Exception as error:  # a stranger's code may raise anything, and no result comes after it
+    except FAILURES as error:  # no result comes after it
         raise _failed(strategy, candle, error) from error
     places = np.searchsorted(told.open_time_ns, list(answers)).tolist()
     by_place = dict(zip(places, answers.values(), strict=True))
@@ -186,6 +186,6 @@ def _reasoned(answers: Mapping[int, Answer], readings: Mapping[str, FloatArray],
     return Reasoned(side, leave, confidence, readings, 0, stop if has_stop else None, targets, reasons=reasons)
 
 
-def _failed(strategy: CandleStrategy, candle: Candle | None, error: Exception) -> StrategyError:
+def _failed(strategy: CandleStrategy, candle: Candle | None, error: BaseException) -> StrategyError:
     when = f"the {candle.timeframe} candle of {format_instant(candle.open_time_ns)}" if candle else "its first candle"
     return failure(strategy.id, strategy.on_candle, when, error)

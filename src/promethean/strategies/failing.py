@@ -17,7 +17,11 @@ if TYPE_CHECKING:
     from promethean.strategies.catalogue import Strategy
 
 
-def failure(strategy: StrategyId, asked: Callable[..., Any], when: str, error: Exception) -> StrategyError:
+FAILURES = (Exception, SystemExit)
+"""What a stranger's code may raise: anything, an exit as well; it is not the one to end the program."""
+
+
+def failure(strategy: StrategyId, asked: Callable[..., Any], when: str, error: BaseException) -> StrategyError:
     """What a person needs to find the mistake: which strategy, when, what, and where in its file.
 
     asked: the method of the strategy that failed.
@@ -25,7 +29,8 @@ def failure(strategy: StrategyId, asked: Callable[..., Any], when: str, error: E
     file = getattr(getattr(asked, "__code__", None), "co_filename", None)
     lines = [frame.lineno for frame in traceback.extract_tb(error.__traceback__) if frame.filename == file]
     where = f" (line {lines[-1]} of {file})" if lines else ""
-    return StrategyError(f"strategy {strategy} failed at {when}: {type(error).__name__}: {error}{where}")
+    what = ": ".join(filter(None, (type(error).__name__, str(error))))
+    return StrategyError(f"strategy {strategy} failed at {when}: {what}{where}")
 
 
 class Asked:
@@ -40,7 +45,7 @@ class Asked:
         """The signals raised by this event.  Raises StrategyError where the strategy fails."""
         try:
             return self._strategy.on_event(event, view)
-        except Exception as error:  # a stranger's code may raise anything
+        except FAILURES as error:
             when = f"the event of {format_instant(event.at_ns)}"
             raise failure(self.id, self._strategy.on_event, when, error) from error
 
