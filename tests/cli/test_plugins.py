@@ -142,6 +142,17 @@ def test_one_that_is_asked_at_every_event_fails_as_clearly(site: Path) -> None:
     assert complaint.endswith(f"(line 13 of {site / 'plugged_asked.py'})")
 
 
+def test_a_window_that_is_a_number_is_refused_with_the_package_when_it_is_loaded(site: Path) -> None:
+    installed(site, "plugged_good", MODULE)
+    code = "from promethean.indicators.catalogue import indicator\nindicator('part', window=2)(lambda close: close)\n"
+    installed(site, "plugged_two", code)
+    (remark,) = answer(*backtest(site, BY_CONDITION))["remarks"]
+    assert remark == (
+        "plug-in 'plugged_two' (package plugged_two 1.2) cannot be loaded: TypeError: the window of indicator part is "
+        "2; give a function of the indicator's parameters, for example window=lambda: 2, or None with a `resume`"
+    )
+
+
 def test_a_broken_package_is_named_and_the_others_work(site: Path) -> None:
     installed(site, "plugged_good", MODULE)
     installed(site, "plugged_bad", "from promethean.strategies import nonsense\n")

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import inspect
+import re
+from typing import Any
 
 import numpy as np
 import pytest
 
 import promethean.indicators
 from promethean.domain.registry import scan
-from promethean.indicators.catalogue import INDICATORS, INPUTS, Indicator
+from promethean.indicators.catalogue import INDICATORS, INPUTS, Indicator, indicator
 
 scan(promethean.indicators)
 ENTRIES = sorted(INDICATORS.entries().values(), key=lambda entry: entry.name)
@@ -45,3 +47,19 @@ def test_registering_gives_the_function_back_unchanged() -> None:
     assert entry.family == "momentum"
     assert entry.description.startswith("Relative strength index")
     assert entry.function(np.arange(30.0))[-1] == 100.0
+
+
+@pytest.mark.parametrize(
+    ("window", "complaint"),
+    [
+        (2, "the window of indicator echo is 2; give a function of the indicator's parameters, for example"),
+        (lambda length=3: length, "the window of indicator echo takes length, which is no parameter of it; give a"),
+    ],
+)
+def test_a_window_that_is_no_function_of_the_parameters_is_refused_at_registration(window: Any, complaint: str) -> None:
+    def echo(close: Any, period: int = 3) -> Any:
+        return close
+
+    with pytest.raises(TypeError, match=re.escape(complaint)):
+        indicator("echo", window=window)(echo)
+    assert "echo" not in INDICATORS

@@ -68,6 +68,24 @@ class Indicator:
         return _signature(self.function).parameters.items()
 
 
+def _check_window(name: str, window: object, function: Callable[..., Any]) -> None:
+    """A stranger's indicator is refused when it is registered, not when the first strategy reads it."""
+    if window is None:
+        return
+    remedy = "give a function of the indicator's parameters, for example"
+    if not callable(window):
+        raise TypeError(
+            f"the window of indicator {name} is {window!r}; {remedy} window=lambda: {window!r}, or None with a `resume`"
+        )
+    known = [each.name for each in _signature(function).parameters.values() if each.default is not each.empty]
+    for asked in _signature(window).parameters:
+        if asked not in known:
+            raise TypeError(
+                f"the window of indicator {name} takes {asked}, which is no parameter of it; {remedy} "
+                f"window=lambda {known[0] if known else ''}: ...".replace("lambda :", "lambda:")
+            )
+
+
 @cache
 def _signature(function: Callable[..., Any]) -> inspect.Signature:
     """Read once: a sweep asks for it by the thousand."""
@@ -86,10 +104,12 @@ def indicator(
     """Register an array function under `name`; its family is the folder that its module lies in, if it is in one.
 
     Exactly one of `window` and `resume` is given, as `Indicator` says.
+    Raises TypeError for a window that is no function of the indicator's parameters.
     """
     assert (window is None) != (resume is None), f"indicator {name} needs a window or a way to resume"
 
     def decorate(function: Callable[P, R]) -> Callable[P, R]:
+        _check_window(name, window, function)
         family = function.__module__.split(".")[-2:][0]
         INDICATORS.add(name, Indicator(name, family, function, window, resume))
         return function
