@@ -271,3 +271,25 @@ def test_trailing_zeros_do_not_change_the_hash() -> None:
     other = shipped.replace("stop_loss_pct: 1.0", "stop_loss_pct: 1.001")
     hashes = [parse_strategy(each, NAME).config_hash for each in (shipped, longer, other)]
     assert hashes[0] == hashes[1] != hashes[2]
+
+
+# -- the command line's word ------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("parameters", [REMOVE, {"position_size_pct": 2}])
+def test_an_override_reaches_a_parameter_of_the_class_that_the_file_leaves_out(parameters: Any) -> None:
+    told = parse_strategy(text({"parameters": parameters}), NAME, {"oversold": "25", "position_size_pct": "2"})
+    assert told == parse({"parameters.oversold": 25})
+
+
+@pytest.mark.parametrize(
+    ("path", "said"),
+    [
+        ("oversoldd", "unknown parameter of rsi_reversion 'oversoldd'; did you mean 'oversold'"),
+        ("stop_loss_pct", "another key is set by its path, exits.stop_loss_pct"),
+    ],
+)
+def test_an_override_that_the_class_does_not_know_is_named(path: str, said: str) -> None:
+    with pytest.raises(ConfigError) as caught:
+        parse_strategy(text({}), NAME, {path: "2"})
+    assert said in str(caught.value)

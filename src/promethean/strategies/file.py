@@ -134,10 +134,13 @@ def _override(document: Any, path: str, value: str, name: str) -> None:
         keys = ["parameters", path]
     elif "." in path:
         keys = path.split(".")
+    elif _has_class(document) and not _places(document, path):
+        keys = ["parameters", path]  # one that the file leaves out: the class knows whether it has it
     else:
         known = [*(parameters or ())] if isinstance(parameters, dict) else []
+        example = next(iter(_places(document, path)), "for example risk.stop_loss_pct")
         raise ConfigError(
-            f"{name}: {unknown_name('parameter', path, known)}; another key is set by its path, risk.{path}"
+            f"{name}: {unknown_name('parameter', path, known)}; another key is set by its path, {example}"
         )
     place = document
     for key in keys[:-1]:
@@ -145,6 +148,17 @@ def _override(document: Any, path: str, value: str, name: str) -> None:
     if not isinstance(place, dict):
         raise ConfigError(f"{name}: {path} leads through something that is not a mapping")
     place[keys[-1]] = load_yaml(f"value: {value}", f"--set {path}")["value"]
+
+
+def _has_class(document: Any) -> bool:
+    head = document.get("strategy") if isinstance(document, dict) else None
+    return isinstance(head, dict) and "class" in head
+
+
+def _places(document: Any, key: str) -> list[str]:
+    """The paths of a key in the sections of a file."""
+    sections = document.items() if isinstance(document, dict) else ()
+    return [f"{name}.{key}" for name, section in sections if isinstance(section, dict) and key in section]
 
 
 class _At(NamedTuple):
