@@ -17,6 +17,7 @@ from promethean.app import backtesting
 from promethean.app.backtest_answers import as_object
 from promethean.app.backtesting import BacktestOptions, run_backtest
 from promethean.app.desk import find_strategy_file
+from promethean.app.optimising import Wanted, run_optimize
 from promethean.app.replaying import run_replay
 from promethean.app.running import UpOptions, up
 from promethean.app.sweeping import run_sweep
@@ -71,6 +72,15 @@ def test_a_recorded_feed_is_backtested(settings: Settings, strategy: str, feed: 
     assert found["unknown_conditions"] > 0
     assert any("is not known everywhere" in remark for remark in found["remarks"])
     assert Decimal(found["final_equity"]) == 10_000 + sum(row["pnl"] for row in found["trade_list"])
+
+
+def test_a_search_around_its_values_counts_what_the_class_refuses(settings: Settings, strategy: str, feed: str) -> None:
+    wanted = Wanted(trials=12, objective="return", trades_min=1)
+    report = run_optimize(settings, asked(strategy, feed), wanted, lambda *_: None)
+    refused = [why for why in report.found.pruned if "parameters.imbalance_threshold is 0.3" in why]
+    assert refused and all(why.endswith("it lies between 0.51 and 1") for why in refused)
+    assert report.found.count == 12 > len(report.found.pruned)
+    assert report.found.tried
 
 
 def test_compiled_stepped_and_replayed_it_comes_to_the_same(settings: Settings, strategy: str, feed: str) -> None:
