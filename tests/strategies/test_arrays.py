@@ -20,10 +20,11 @@ from promethean.domain.market import MarketView, Quote, Side
 from promethean.domain.registry import scan
 from promethean.domain.signals import Signal, SignalSource, SignalType
 from promethean.strategies.arrays import ArrayStrategy, Prepared, Said, Trailing
-from promethean.strategies.conditional import Conditions, ConditionStrategy, Entry, Use
+from promethean.strategies.conditional import Conditions, ConditionStrategy, Entry
 from promethean.strategies.frame import Frame
 from promethean.strategies.held import Held
 from promethean.strategies.rsi_reversion import RsiReversion
+from promethean.strategies.uses import Use
 
 scan(promethean.indicators)
 D = Decimal

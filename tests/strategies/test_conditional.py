@@ -28,10 +28,11 @@ from promethean.indicators.trend.regime import REGIMES, regime
 from promethean.indicators.volume.vwap import OF_CANDLES
 from promethean.strategies.arrays import Prepared, Said, remarks_of
 from promethean.strategies.atr_stop import AtrStop, WithAtrStop
-from promethean.strategies.conditional import Conditions, ConditionStrategy, Entry, Use
+from promethean.strategies.conditional import Conditions, ConditionStrategy, Entry
 from promethean.strategies.frame import Frame
 from promethean.strategies.held import Held
 from promethean.strategies.schedule import Schedule, Scheduled
+from promethean.strategies.uses import Use
 
 scan(promethean.indicators)
 D = Decimal
@@ -223,6 +224,108 @@ def test_two_strategies_over_one_frame_keep_apart_what_they_call_the_same() -> N
         uses = (Use(name, "X", {"period": D(5)}, ()),)
         strategy = buying("X > 1", uses=uses)
         assert_says_the_same(strategy.say(frame), strategy.say(Frame(frame.candles, "1m")))
+
+
+# -- what needs no declaration ----------------------------------------------------------------------------------------
+
+
+def test_vwap_and_an_indicator_by_its_period_are_what_a_declaration_of_them_says() -> None:
+    frame = Frame(invented(3, 4_000), "1m")
+    uses = (
+        Use("vwap", "V", {}, ()),
+        Use("ema", "E", {"period": D(21)}, ()),
+        Use("rsi", "R", {"period": D(9)}, ("5m",)),
+        Use("adx", "A", {"period": D(14)}, ()),
+    )
+    short = "PRICE > VWAP.lower AND VWAP < VWAP[1] AND EMA_21_1m > EMA_21[2] AND RSI_9_5m > 40 AND ADX_14.plus_di > 10"
+    long = "PRICE > V.lower AND V < V[1] AND E_1m > E[2] AND R_5m > 40 AND A.plus_di > 10"
+    implied, declared = buying(short), buying(long, uses=uses)
+    said = implied.say(frame)
+    assert 0 < said.side.sum() < len(frame)
+    assert np.array_equal(said.side, declared.say(frame).side)
+    assert said.unknown == declared.say(frame).unknown
+    assert implied.window == declared.window
+    assert implied.unbounded == ()
+
+
+@pytest.mark.parametrize(
+    ("text", "use"),
+    [
+        ("VWAP > 1", Use("sma", "VWAP", {"period": D(2)}, ())),
+        ("EMA_21 > 1", Use("sma", "EMA_21", {"period": D(2)}, ())),
+        ("EMA_21_1m > 1", Use("sma", "EMA_21_1m", {"period": D(2)}, ())),
+    ],
+)
+def test_a_declared_alias_goes_before_what_needs_no_declaration(text: str, use: Use) -> None:
+    strategy, (name, _, _) = buying(text, uses=(use,)), text.split()
+    said = strategy.say(of_closes(2, 4, 6))
+    assert np.array_equal(said.readings[name], [np.nan, 3, 5], equal_nan=True)
+
+
+def test_nothing_is_implied_beside_an_alias_that_means_something_else() -> None:
+    with pytest.raises(ConfigError, match="unknown name 'EMA_21_1h'; did you mean 'EMA_21_1m'"):
+        buying("EMA_21_1h > 1", uses=(Use("sma", "EMA_21", {"period": D(2)}, ()),))
+
+
+def test_a_declared_indicator_may_be_read_on_another_timeframe_too() -> None:
+    frame = Frame(invented(3, 400), "1m")
+    hourly = (Use("ema", "EMA_5", {"period": D(5)}, ("1h",)), Use("vwap", "VWAP", {}, ("1h",)))
+    said = buying("EMA_5_1h > 0 AND EMA_5 > 0 AND VWAP_1h > 0 AND VWAP > 0", uses=hourly).say(frame)
+    assert np.array_equal(
+        said.readings["EMA_5"], buying("EMA_5_1m > 0").say(frame).readings["EMA_5_1m"], equal_nan=True
+    )
+    assert not np.array_equal(said.readings["VWAP"], said.readings["VWAP_1h"], equal_nan=True)
+
+
+def test_a_parameter_of_the_file_keeps_its_name() -> None:
+    strategy = buying("PRICE > EMA_2 AND PRICE > VWAP", EMA_2=3, VWAP=5)
+    assert strategy.say(of_closes(4, 6)).side.tolist() == [0, 1]
+
+
+def test_only_what_is_read_without_declaration_counts_for_the_window() -> None:
+    assert buying("PRICE > 1").window == 1
+    assert buying("VWAP > 1").window == 1441
+    assert buying("VWAP[3] > 1").window == 1444
+    assert made((Entry(Side.BUY, "ALL", ("VWAP > 1",)),), uses=(), parameters={}, timeframe="1h").window == 25
+    needed = INDICATORS.get("ema").window
+    assert needed is not None
+    assert buying("EMA_21_5m > 1").window == (needed(period=21) + 1) * 5
+
+
+def test_a_trailing_window_says_what_the_whole_history_says_of_the_vwap_of_the_day() -> None:
+    candles, strategy = invented(5, 5_000, holes=0.01), buying("PRICE > VWAP AND VWAP.position[2] < 0.6")
+    whole = strategy.say(Frame(candles, "1m"))
+    assert 0 < whole.side.sum() < len(candles)
+    for at in range(strategy.window, len(candles), 61):
+        said = strategy.say(Frame(cut(candles, at + 1 - strategy.window, at + 1), "1m"))
+        assert said.side[-1] == whole.side[at]
+        assert all(np.array_equal(said.readings[n][-1], whole.readings[n][at], equal_nan=True) for n in whole.readings)
+
+
+def test_a_vwap_that_no_day_begins_anew_is_still_unbounded() -> None:
+    anchored = Use("vwap", "VWAP", {"window": "anchored"}, ())
+    assert buying("VWAP > 1", uses=(anchored,)).unbounded == ("VWAP",)
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("SPREAD < 1", "SPREAD needs order books, which conditions do not read yet; remove it"),
+        ("FUNDING[1] > 0", "FUNDING needs funding rates, which conditions do not read yet; remove it"),
+        ("LSTM_PREDICTION > 0.6", "LSTM_PREDICTION needs a model, which conditions do not read yet; remove it"),
+        ("VWPA > 1", "unknown name 'VWPA'; did you mean 'VWAP'"),
+        ("VWAP.uper > 1", "unknown name 'VWAP.uper'; did you mean 'VWAP.upper'"),
+        ("ADX_14.plus > 1", "unknown name 'ADX_14.plus'; did you mean 'ADX_14.plus_di'"),
+        ("EMAA_21 > 1", "unknown name 'EMAA_21'"),
+        ("MACD_21 > 1", "unknown name 'MACD_21'"),
+        ("EMA_21_7m > 1", "unknown name 'EMA_21_7m'"),
+        ("EMA_21_1s > 1", "indicator EMA_21 reads candles of 1s, which cannot be built from those of 1m"),
+    ],
+)
+def test_a_name_that_is_not_there_is_answered_with_what_it_needs_or_the_closest(text: str, said: str) -> None:
+    with pytest.raises(ConfigError) as caught:
+        buying(text)
+    assert said in str(caught.value)
 
 
 # -- windows ----------------------------------------------------------------------------------------------------------

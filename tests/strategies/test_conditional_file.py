@@ -18,8 +18,9 @@ from promethean.domain.market import Side
 from promethean.domain.orders import OrderType, Protection, Tier
 from promethean.domain.registry import scan
 from promethean.domain.sizing import Sizing
-from promethean.strategies.conditional import Conditions, Entry, Use
+from promethean.strategies.conditional import Conditions, Entry
 from promethean.strategies.file import Simulation, StrategyFile, parse_strategy
+from promethean.strategies.uses import Use
 
 scan(promethean.strategies)
 scan(promethean.indicators)
@@ -131,6 +132,26 @@ def test_a_section_that_comes_later_may_stand_there_switched_off() -> None:
 def test_an_indicator_without_a_timeframe_is_that_of_the_candles_there_are() -> None:
     """`--data` brings its own timeframe, so the file's may not be written into the name."""
     assert parse({"indicators.0.timeframes": REMOVE, "entry": BUY}).conditions.uses[0].timeframes == ()  # type: ignore[union-attr]
+
+
+SPECIFIED = """
+strategy: {id: specified}
+market: {exchange: binance, symbol: BTC/USDT, market_type: spot, primary_timeframe: 1m}
+parameters: {period: 14, low: 30, high: 70}      # usable by name in params and conditions
+indicators: [{name: rsi, as: RSI, params: {period: period}, timeframes: [1m, 1h]}, {name: macd, timeframes: [5m]}]
+entry: {side: buy, mode: ALL, conditions: ["RSI_1m < low", "RSI_1h > 40", "PRICE > VWAP * 1.003 OR MACD_5m.histogram > MACD_5m.histogram[1]"]}
+exit:  {mode: ANY, conditions: ["RSI_1m > high", "PNL_PCT >= 3", "crosses_below(PRICE, EMA_21_1m)"]}
+risk:  {position_size_pct: 2, stop_loss_pct: 1, take_profit_pct: 2, cooldown_bars: 3}   # or position_size_quote: 10000 (a fixed amount)
+execution: {order_type: market, fee_maker_pct: 0.1, fee_taker_pct: 0.1, slippage_bps: 0, latency_ms: 0, participation_max: 0.1}
+"""  # noqa: E501  SPEC 7.7, line by line
+
+
+def test_the_example_of_the_specification_loads_as_it_is_written() -> None:
+    file = parse_strategy(SPECIFIED, NAME)
+    assert file.conditions is not None
+    assert [use.alias for use in file.conditions.uses] == ["RSI", "MACD"]
+    with pytest.raises(ConfigError, match=r"indicator EMA_0: .* at least 1, not 0"):
+        parse_strategy(SPECIFIED.replace("EMA_21_1m", "EMA_0_1m"), NAME)
 
 
 # -- every mistake ----------------------------------------------------------------------------------------------------
@@ -310,7 +331,8 @@ def test_an_override_gives_the_file_that_somebody_would_have_written() -> None:
     ("path", "value", "said"),
     [
         ("lwo", "25", "unknown parameter 'lwo'; did you mean 'low'"),
-        ("stop_loss_pct", "1", "another key is set by its path"),
+        ("stop_loss_pct", "1", "another key is set by its path, risk.stop_loss_pct"),
+        ("stop_loss_atr", "1", "another key is set by its path, for example risk.stop_loss_pct"),
         ("risk.stop_los_pct", "1", "unknown key 'stop_los_pct'; did you mean 'stop_loss_pct'"),
         ("riks.stop_loss_pct", "1", "unknown key 'riks'; did you mean 'risk'"),
         ("risk.stop_loss_pct", "abc", "risk.stop_loss_pct is 'abc'; write a number"),

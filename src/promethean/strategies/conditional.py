@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from copy import copy
 from dataclasses import replace
 from decimal import Decimal
@@ -37,6 +37,7 @@ from promethean.strategies.conditions.tree import (
 from promethean.strategies.frame import Frame
 from promethean.strategies.held import Held
 from promethean.strategies.setups import Setup
+from promethean.strategies.uses import Use, implied_uses, is_unbounded, window_of
 
 HOUR_NS = DAY_NS // 24
 COLUMNS = {"PRICE": "close", "OPEN": "open", "HIGH": "high", "LOW": "low", "VOLUME": "volume"}
@@ -45,20 +46,6 @@ SERIES = (*COLUMNS, "HOUR", REGIME)
 _OF_REGIMES = "regime"  # the indicator whose values are names
 _APPROXIMATE = "vwap"  # the indicator that is made of candles where it should be of trades
 _CODES = {name: float(code) for code, name in enumerate(REGIMES)}
-
-
-class Use(Struct, frozen=True):
-    """An indicator as a strategy file uses it.
-
-    alias:      its name in conditions.
-    parameters: by name: a number, or the name of one of the file's parameters; a word where the indicator takes one.
-    timeframes: the ones it is computed on; none: the primary one, which a recording may bring.
-    """
-
-    name: str
-    alias: str
-    parameters: Mapping[str, Decimal | str]
-    timeframes: tuple[str, ...]
 
 
 class Entry(Struct, frozen=True):
@@ -96,8 +83,9 @@ class ConditionStrategy:
     ) -> None:
         self.id, self.instrument, self.timeframe = id, instrument, timeframe
         self._set(parameters)
-        self._uses = rules.uses
-        self._sources = self._find_sources(rules.uses)
+        texts = [text for entry in rules.entries for text in entry.conditions] + [*rules.exits]
+        implied = implied_uses(texts, rules.uses)
+        self._sources = self._find_sources(rules.uses, implied)
         self._labels = frozenset([REGIME, *self._sources]).difference(
             name for name, (use, _, _) in self._sources.items() if use.name != _OF_REGIMES
         )
@@ -119,13 +107,15 @@ class ConditionStrategy:
         exits = [condition for condition in (self._exit, self._position_exit) if condition is not None]
         conditions = [condition for _, condition in self._entries] + exits
         self._read = sorted({name for condition in conditions for name, _ in reads(condition).series})
+        read = [self._sources[name][0] for name in self._read if name in self._sources]
+        self._uses = (*rules.uses, *(use for use in implied if use in read))
         self._lookback = max(reads(condition).lookback for condition in conditions)
         self.window = self._find_window(self._lookback)
 
     @property
     def unbounded(self) -> tuple[str, ...]:
         """The indicators that no trailing window decides: running sums, lines that only tighten."""
-        return tuple(use.alias for use in self._uses if INDICATORS.get(use.name).window is None)
+        return tuple(use.alias for use in self._uses if is_unbounded(use))
 
     @property
     def remarks(self) -> tuple[str, ...]:
@@ -276,24 +266,34 @@ class ConditionStrategy:
                 )
         return use.timeframes or (self.timeframe,)
 
-    def _find_sources(self, uses: tuple[Use, ...]) -> dict[str, tuple[Use, str, int]]:
-        """Every name that the indicators give to conditions: what it is, on which timeframe, which output."""
+    def _find_sources(self, uses: tuple[Use, ...], implied: tuple[Use, ...]) -> dict[str, tuple[Use, str, int]]:
+        """Every name that the indicators give to conditions: what it is, on which timeframe, which output.
+
+        implied: those that the file does not declare; a name that it gives to something else is not theirs.
+        """
         sources: dict[str, tuple[Use, str, int]] = {}
         for use in uses:
-            entry = INDICATORS.get(use.name)
-            for timeframe in self._timeframes(use):
-                heads = [f"{use.alias}_{timeframe}"] + ([use.alias] if timeframe == self.timeframe else [])
-                for head in heads:
-                    names = [(head, 0)] + [(f"{head}.{field}", place) for place, field in enumerate(entry.outputs)]
-                    for name, place in names:
-                        if name in SERIES and (name != REGIME or use.name != _OF_REGIMES):
-                            raise ConfigError(
-                                f"{name} is a name of its own in conditions; call the indicator otherwise"
-                            )
-                        if name in sources:
-                            raise ConfigError(f"two indicators are called {name}; give one another name with `as`")
-                        sources[name] = use, timeframe, place
+            for name, timeframe, place in self._names(use):
+                if name in SERIES and (name != REGIME or use.name != _OF_REGIMES):
+                    raise ConfigError(f"{name} is a name of its own in conditions; call the indicator otherwise")
+                if name in sources:
+                    raise ConfigError(f"two indicators are called {name}; give one another name with `as`")
+                sources[name] = use, timeframe, place
+        for use in implied:
+            for name, timeframe, place in self._names(use):
+                if name not in self.parameters:
+                    sources.setdefault(name, (use, timeframe, place))
         return sources
+
+    def _names(self, use: Use) -> Iterator[tuple[str, str, int]]:
+        """The names of an indicator, each with its timeframe and the place of its output."""
+        outputs = INDICATORS.get(use.name).outputs
+        for timeframe in self._timeframes(use):
+            heads = [f"{use.alias}_{timeframe}"] + ([use.alias] if timeframe == self.timeframe else [])
+            for head in heads:
+                yield head, timeframe, 0
+                for place, field in enumerate(outputs):
+                    yield f"{head}.{field}", timeframe, place
 
     def _find_window(self, lookback: int) -> int:
         """Primary candles that decide the last answer."""
@@ -301,15 +301,13 @@ class ConditionStrategy:
         if REGIME in self._read and REGIME not in self._sources:
             longest = regime_window() + 1
         for use in self._uses:
-            entry = INDICATORS.get(use.name)
-            if entry.window is None:
+            if is_unbounded(use):
                 longest = max(longest, KEPT)  # it continues from a state, which is made of all a view keeps
                 continue
             numbers = self._numbers(use)
-            declared = {name: value for name, value in numbers.items() if name in _names(entry.window)}
             for timeframe in self._timeframes(use):
                 ratio = timeframe_ns(timeframe) // timeframe_ns(self.timeframe)
-                longest = max(longest, (entry.window(**declared) + 1) * ratio)
+                longest = max(longest, (window_of(use, numbers, timeframe) + 1) * ratio)
         return longest + lookback
 
 
@@ -319,12 +317,6 @@ def _split(exit: Condition) -> tuple[Condition | None, Condition | None]:
     settled = [one for one in alternatives if not reads(one).position]
     on_position = [one for one in alternatives if reads(one).position]
     return any_of(settled) if settled else None, any_of(on_position) if on_position else None
-
-
-def _names(window: Any) -> tuple[str, ...]:
-    import inspect
-
-    return tuple(inspect.signature(window).parameters)
 
 
 def _within(place: str, mode: str, texts: tuple[str, ...], scope: Scope) -> Condition:

@@ -11,10 +11,10 @@ from promethean.domain.errors import unknown_name
 from promethean.domain.instruments import MarketType
 from promethean.domain.market import Side
 from promethean.indicators.catalogue import INDICATORS
-from promethean.strategies.conditional import Conditions, Entry, Use
+from promethean.strategies.conditional import Conditions, Entry
 from promethean.strategies.sections import Section
+from promethean.strategies.uses import CANDLE_COLUMNS, Use
 
-CANDLE_COLUMNS = ("open_time_ns", "open", "high", "low", "close", "volume")
 _EXAMPLE = "[{name: rsi, as: RSI, params: {period: 14}}]"
 
 

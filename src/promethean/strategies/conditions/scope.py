@@ -10,6 +10,8 @@ from promethean.domain.errors import ConfigError, unknown_name
 from promethean.strategies.conditions.tree import ARGUMENTS, POSITION
 
 KEYWORDS = ("AND", "OR", "NOT")
+_LATER = {"SPREAD": "order books", "FUNDING": "funding rates"}  # names of the language that need more than candles
+_OF_MODELS = "_PREDICTION"
 NAME = r"[A-Za-z_][A-Za-z0-9_]*(?:\.[A-Za-z_][A-Za-z0-9_]*)?"
 """What a name looks like: letters, digits and _, perhaps a field after a point."""
 
@@ -44,7 +46,11 @@ class Scope:
                 raise ConfigError(f"parameter {name!r} has the name of a series; rename one of them")
 
     def unknown(self, name: str) -> str:
-        """One sentence for a name that does not exist here, with the closest that do."""
+        """One sentence for a name that does not exist here, with the closest that do or with what it needs."""
+        head = name.partition(".")[0]
+        needs = _LATER.get(head, "a model" if head.endswith(_OF_MODELS) else None)
+        if needs is not None:
+            return f"{name} needs {needs}, which conditions do not read yet; remove it"
         known = {*self.series, *self.parameters, *self.words, *(POSITION if self.position else ())}
         return closest("name", name, known)
 
