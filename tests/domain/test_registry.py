@@ -124,9 +124,11 @@ def test_a_plugin_that_fails_is_named_and_keeps_no_other_away(site: Path) -> Non
     installed(site, "plugged_b", "GOOD = True\n")
     installed(site, "plugged_c", "def broken(:\n")
     installed(site, "plugged_d", "1 / 0\n")
+    installed(site, "plugged_f", "import sys\nsys.exit()\n")
     found = load_plugins()
     assert found.loaded == ("plugged_b",)
-    a, c, d = found.broken
+    a, c, d, f = found.broken
+    assert f.endswith("cannot be loaded: SystemExit")
     assert a.startswith("plug-in 'plugged_a' (package plugged_a 1.2) cannot be loaded: ModuleNotFoundError: No module")
     assert c.startswith("plug-in 'plugged_c' (package plugged_c 1.2) cannot be loaded: SyntaxError: ")
     assert d.endswith("ZeroDivisionError: division by zero")

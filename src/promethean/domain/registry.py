@@ -99,8 +99,9 @@ def load_plugins() -> Plugins:
             plugin.load()
         except ConfigError as error:
             raise ConfigError(f"plug-in {plugin.name!r} ({package}): {error}, or uninstall the package") from error
-        except Exception as error:  # noqa: BLE001  a stranger's module may raise anything when it is imported
-            broken.append(f"plug-in {plugin.name!r} ({package}) cannot be loaded: {type(error).__name__}: {error}")
+        except (Exception, SystemExit) as error:  # noqa: BLE001  a stranger's module may raise anything when imported
+            what = ": ".join(filter(None, (type(error).__name__, str(error))))
+            broken.append(f"plug-in {plugin.name!r} ({package}) cannot be loaded: {what}")
         else:
             loaded.append(plugin.name)
     return Plugins(tuple(loaded), tuple(broken))
