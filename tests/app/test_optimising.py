@@ -377,7 +377,7 @@ def test_what_cannot_be_searched_is_refused(
 
 
 def test_too_little_cash_is_told_as_what_it_is(settings: Settings, asked: BacktestOptions) -> None:
-    with pytest.raises(ConfigError, match="every entry was refused: by cash"):
+    with pytest.raises(ConfigError, match="not enough cash"):
         run(settings, replace(asked, cash=D(5)), trials=4)
 
 

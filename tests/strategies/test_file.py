@@ -15,8 +15,9 @@ from hypothesis import strategies as st
 
 import promethean.strategies
 from promethean.domain.errors import ConfigError
+from promethean.domain.instants import NS_PER_MINUTE
 from promethean.domain.instruments import MarketType
-from promethean.domain.orders import OrderType, Protection, Tier
+from promethean.domain.orders import Hold, OrderType, Protection, Tier, Trail
 from promethean.domain.registry import scan
 from promethean.domain.sizing import Sizing
 from promethean.strategies.file import StrategyFile, parse_strategy
@@ -65,7 +66,8 @@ def test_the_shipped_file_says_what_it_says() -> None:
     assert file.parameters == {"rsi_period": D(14), "oversold": D(30), "overbought": D(70)}
     assert file.sizing == Sizing(D("0.02"), None, D("0.1"))
     tiers = (Tier(D("0.02"), D("0.33")), Tier(D("0.04"), D("0.33")), Tier(D("0.06"), D("0.34")))
-    assert file.exits.protection == Protection(D("0.01"), tiers)
+    hour = Hold(60 * NS_PER_MINUTE)
+    assert file.exits.protection == Protection(D("0.01"), tiers, Trail(D("0.005")), hold=hour)
     assert (file.order_type, file.slippage_tolerance) == (OrderType.LIMIT, D("0.001"))
     assert file.limits == {"daily_trades": D(20), "circuit_breaker_daily_loss": D("0.05")}
     assert file.cooldown_bars == 3
