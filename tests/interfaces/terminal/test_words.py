@@ -90,7 +90,8 @@ PLAIN_FACTS: list[tuple[AccountEvent, str, str]] = [
     (OrderRejected(AT, O, "funds", "not enough", "e"), "rejected", "the venue refused the order: funds not enough"),
     (OrderOutcomeUnknown(AT, O, "timeout"), "unknown", "looking up what became of an order: timeout"),
     (OrderFoundAbsent(AT, O, "e"), "absent", "the order of unknown outcome never reached the venue"),
-    (OrderCancelled(AT, O, "requested", "e"), "cancel", "the order is off the book: requested"),
+    (OrderCancelled(AT, O, "requested", "e"), "cancel", "the order is off the book"),
+    (OrderCancelled(AT, O, "by the venue", "e"), "cancel", "the order is off the book: by the venue"),
     (OrderExpired(AT, O, "e"), "expired", "the order's time ended before it was filled whole"),
 ]
 

@@ -39,7 +39,7 @@ from promethean.domain.events import (
 from promethean.domain.instants import format_instant
 from promethean.domain.instruments import Instrument
 from promethean.domain.market import Side
-from promethean.domain.orders import OrderRole, OrderType
+from promethean.domain.orders import Intent, OrderRole, OrderType
 from promethean.engine.state import State
 
 TIMES = "\N{MULTIPLICATION SIGN}"
@@ -195,12 +195,16 @@ def _refused(fact: IntentRefused, state: State, numbers: Numbers) -> Written:
 
 def _planned(fact: OrderPlanned, state: State, numbers: Numbers) -> Written:
     intent = fact.intent
-    name = _PURPOSES.get(intent.role, str(intent.role))
-    if intent.role is OrderRole.TARGET:
-        name = f"target {intent.leg}"
-    what = f"{name}: {intent.side} {numbers.quantity(intent.quantity)} {_terms(fact, numbers)}"
+    what = f"{_name(intent)}: {intent.side} {numbers.quantity(intent.quantity)} {_terms(fact, numbers)}"
     passed = f", {fact.controls} controls passed" if intent.role is OrderRole.ENTRY else ""
     return "order", Tone.PLAIN if intent.role is OrderRole.ENTRY else Tone.QUIET, what + passed
+
+
+def _name(intent: Intent) -> str:
+    """What an order is for."""
+    if intent.role is OrderRole.TARGET:
+        return f"target {intent.leg}"
+    return _PURPOSES.get(intent.role, str(intent.role))
 
 
 def _terms(fact: OrderPlanned, numbers: Numbers) -> str:
@@ -245,7 +249,10 @@ def _absent(fact: OrderFoundAbsent, state: State, numbers: Numbers) -> Written:
 
 
 def _cancelled(fact: OrderCancelled, state: State, numbers: Numbers) -> Written:
-    return "cancel", Tone.QUIET, f"the order is off the book: {fact.reason}"
+    order = state.account.ended.get(fact.order_id)
+    which = "order" if order is None else _name(order.intent)
+    why = "" if fact.reason == "requested" else f": {fact.reason}"
+    return "cancel", Tone.QUIET, f"the {which} is off the book{why}"
 
 
 def _expired(fact: OrderExpired, state: State, numbers: Numbers) -> Written:
