@@ -218,8 +218,9 @@ some_opinions = st.lists(
     st.builds(
         Opinion,
         st.sampled_from(Voice),
-        st.one_of(st.floats(0, 10), st.sampled_from([3.5, 5.0, 6.5])),
-        st.one_of(st.floats(0, 1), st.sampled_from([0.55])),
+        # Nine digits, as the scores have them: sums of finer ones are exact to eighty digits and no further.
+        st.one_of(st.floats(0, 10).map(lambda score: round(score, 9)), st.sampled_from([3.5, 5.0, 6.5])),
+        st.one_of(st.floats(0, 1).map(lambda share: round(share, 9)), st.sampled_from([0.55])),
         st.integers(NOW_NS - 70 * MINUTE_NS, NOW_NS + MINUTE_NS),
     ),
     max_size=10,

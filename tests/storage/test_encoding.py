@@ -20,8 +20,8 @@ from promethean.domain.candles import Candle
 from promethean.domain.errors import StoreError
 from promethean.domain.events import CandleClosed, Event, OrderDropped
 from promethean.domain.ids import InstrumentId, OrderId
-from promethean.domain.market import Quote
-from promethean.domain.orders import Intent, OrderType, Protection, Tier, TimeInForce
+from promethean.domain.market import Quote, Side
+from promethean.domain.orders import Hold, Intent, OrderType, Protection, Tier, TimeInForce, Trail
 from promethean.domain.signals import Signal, SignalType
 from promethean.storage.database import Database
 from promethean.storage.encoding import EVENT_TYPES, canonical, decode, encode, to_json
@@ -111,14 +111,38 @@ def intents(draw: st.DrawFn) -> Intent:
 def signals(draw: st.DrawFn) -> Signal:
     kind = draw(st.sampled_from(SignalType))
     share = st.floats(1e-9, 1) if kind is SignalType.PARTIAL_CLOSE else st.none()
-    signal: Signal = draw(objects(Signal, type=st.just(kind), close_percentage=share, confidence=st.floats(0, 1)))
+    enters = kind in (SignalType.BUY, SignalType.SELL)
+    signal: Signal = draw(
+        objects(
+            Signal,
+            type=st.just(kind),
+            close_percentage=share,
+            confidence=st.floats(0, 1),
+            closes=st.sampled_from([None, *Side]) if kind is SignalType.CLOSE else st.none(),
+            stop=st.one_of(st.none(), PRICES) if enters else st.none(),
+            targets=st.lists(PRICES, max_size=3).map(tuple) if enters else st.just(()),
+        )
+    )
     return signal
 
 
 def protections() -> st.SearchStrategy[Protection]:
     fractions = st.decimals(min_value=Decimal("0.0001"), max_value=Decimal("0.3"), places=4)
-    tiers = st.lists(st.builds(Tier, POSITIVE, fractions), max_size=3).map(tuple)
-    return st.builds(Protection, fractions, tiers)
+    tiers = st.lists(
+        st.one_of(st.builds(Tier, POSITIVE, fractions), st.builds(Tier, st.just(Decimal(0)), fractions, POSITIVE)),
+        max_size=3,
+    ).map(tuple)
+    trails = st.builds(Trail, fractions, st.one_of(st.none(), fractions))
+    holds = st.builds(Hold, st.integers(1, 10**15), st.booleans())
+    return st.builds(
+        Protection,
+        fractions,
+        tiers,
+        st.one_of(st.none(), trails),
+        st.one_of(st.none(), holds),
+        st.booleans(),
+        st.one_of(st.none(), POSITIVE),
+    )
 
 
 def quotes() -> st.SearchStrategy[Quote]:
