@@ -237,6 +237,8 @@ def test_plans_say_why_a_stop_moved() -> None:
 class Leaving(Scripted):
     """Says what its script holds, and leaves a position as soon as `enough` says so; remembers what it was told."""
 
+    reads_position = True
+
     def __init__(self, script: Mapping[int, Sequence[Say]], enough: Callable[[Held], bool], of: Instrument) -> None:
         super().__init__(script, of)
         self.enough, self.told = enough, list[Held]()

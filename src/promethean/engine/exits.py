@@ -41,10 +41,13 @@ def watch_exits(flow: Flow, seat: Seat, candle: Candle) -> None:
     if candle.instrument != seat.instrument.id or candle.timeframe != seat.strategy.timeframe:
         return
     holding = flow.state.account.holdings.get((seat.strategy.id, seat.instrument.id))
-    bracket = holding.bracket if holding is not None else None
-    if holding is None or bracket is None or is_leaving(flow, seat):
+    protection = holding.protection if holding is not None else None
+    if holding is None or protection is None or not (protection.moves or protection.hold is not None):
         return
-    protection, position, instrument = bracket.protection, bracket.position, seat.instrument
+    bracket = holding.bracket
+    if bracket is None or is_leaving(flow, seat):
+        return
+    position, instrument = bracket.position, seat.instrument
     if protection.moves and (current := _stop_of(holding, instrument)) is not None:
         best = Decimal(repr(candle.high if position.side is Side.BUY else candle.low))
         tightest = current
@@ -64,6 +67,9 @@ def watch_exits(flow: Flow, seat: Seat, candle: Candle) -> None:
 def leaving_signal(flow: Flow, seat: Seat, event: CandleClosed) -> Signal | None:
     """The CLOSE that the strategy's conditions on its open position ask for at the close of a primary candle."""
     candle, strategy = event.candle, seat.strategy
+    # Asked at every candle of every position, so the cheapest question comes first.
+    if not getattr(strategy, "reads_position", False):
+        return None
     if candle.instrument != seat.instrument.id or candle.timeframe != strategy.timeframe:
         return None
     holding = flow.state.account.holdings.get((strategy.id, seat.instrument.id))

@@ -144,6 +144,9 @@ def is_repeated(flow: Flow, slot: Slot, refused: Refused) -> bool:
     return flow.state.account.refused == (slot, refused.code)
 
 
+LEAVING = frozenset({OrderRole.SIGNAL, OrderRole.TIME})
+
+
 def has_order(flow: Flow, seat: Seat, role: OrderRole) -> bool:
     """Whether an order of this role is under way for the seat."""
     slot = (seat.strategy.id, seat.instrument.id)
@@ -152,7 +155,9 @@ def has_order(flow: Flow, seat: Seat, role: OrderRole) -> bool:
 
 def is_leaving(flow: Flow, seat: Seat) -> bool:
     """Whether an order that closes the position on a signal, or for its time, is under way."""
-    return has_order(flow, seat, OrderRole.SIGNAL) or has_order(flow, seat, OrderRole.TIME)
+    slot = (seat.strategy.id, seat.instrument.id)
+    orders = flow.state.account.orders.values()
+    return any(order.intent.role in LEAVING and slot_of(order) == slot for order in orders)
 
 
 def slot_of(order: Order) -> Slot:

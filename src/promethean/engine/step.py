@@ -65,12 +65,15 @@ def _on_market(flow: Flow, event: MarketEvent) -> None:
     if flow.state.account.holdings:  # flat, nothing moves equity, and a streak grows with a fill
         _watch_breaker(flow)
         repair_stops(flow)
+    closed = event if isinstance(event, CandleClosed) else None
     for seat in flow.desk.seats:
-        if isinstance(event, CandleClosed):
-            watch_exits(flow, seat, event.candle)
-        signals = _concerning(flow, seat, seat.strategy.on_event(event, flow.state.view))
-        if flow.state.account.holdings and isinstance(event, CandleClosed):
-            signals = _with_exit(flow, seat, event, signals)
+        if closed is not None and flow.state.account.holdings:
+            watch_exits(flow, seat, closed.candle)
+        signals = seat.strategy.on_event(event, flow.state.view)
+        if signals:
+            signals = _concerning(flow, seat, signals)
+        if closed is not None and flow.state.account.holdings:
+            signals = _with_exit(flow, seat, closed, signals)
         if not signals or (len(signals) == 1 and _changes_nothing(flow, seat, signals[0])):
             continue
         decision = decide(signals, seat.aggregation, seat.threshold)

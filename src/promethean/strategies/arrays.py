@@ -133,6 +133,7 @@ class Speaking:
         self.array_strategy = strategy
         self.id, self.instrument, self.timeframe = strategy.id, strategy.instrument, strategy.timeframe
         self.window = strategy.window
+        self._telling = strategy if isinstance(strategy, Telling) else None
         self.unanswered = 0
         """How often the condition on the position could not be answered."""
         self._source = SignalSource.ORDERBOOK if isinstance(innermost(strategy), ReadsBooks) else SignalSource.TECHNICAL
@@ -143,8 +144,8 @@ class Speaking:
             return ()
         reason = self.array_strategy.reason(said, at)
         values = {name: f"{array[at]:.6f}" for name, array in said.readings.items()}
-        if isinstance(self.array_strategy, Telling):
-            values |= self.array_strategy.metadata(said, at)
+        if self._telling is not None:
+            values |= self._telling.metadata(said, at)
         confidence = float(said.confidence[at])
         common = (self._source, confidence, reason, self.instrument, self.timeframe, at_ns, self.id, values)
         signals = []
@@ -230,6 +231,8 @@ class Trailing(Speaking):
     def __init__(self, strategy: ArrayStrategy) -> None:
         super().__init__(strategy)
         self._known: tuple[CandleSeries, Said] | None = None
+        self.reads_position = isinstance(innermost(strategy), ReadsPosition)
+        """Whether it may have conditions on its position: it is asked about it at every candle."""
 
     def on_event(self, event: MarketEvent, view: MarketView) -> Sequence[Signal]:
         """The signals of the candle that has just closed."""

@@ -42,7 +42,12 @@ class Strategy(Protocol):
 
 @runtime_checkable
 class LeavesPosition(Protocol):
-    """A strategy with conditions on its open position."""
+    """A strategy with conditions on its open position.  reads_position: whether it has any."""
+
+    @property
+    def reads_position(self) -> bool:
+        """False spares the question at every candle of a position."""
+        ...
 
     def leaves(self, event: CandleClosed, view: MarketView, held: Held) -> Signal | None:
         """The CLOSE that they ask for at the close of a primary candle; None while they ask for none.
