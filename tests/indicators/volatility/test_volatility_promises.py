@@ -54,9 +54,10 @@ def keltner(ema: int, atr: int, multiple: float) -> Case:
     late = max(ema - 1, atr)
 
     def motionless(columns: Columns) -> NDArray[np.bool_]:
-        """For so long that the average true range fell to a thousandth at most: of a small move that is nothing."""
+        """For so long that the average true range fell to a ten-thousandth at most; the first candle's does not count."""
         moved = (columns["high"] > columns["low"]) | (np.diff(columns["close"], prepend=columns["close"][:1]) != 0)
-        return ~promises.lately(moved, 1 if atr == 1 else int(math.log(1e-3) / math.log(1 - 1 / atr)))
+        moved[:1] = False
+        return ~promises.lately(moved, 1 if atr == 1 else int(math.log(1e-4) / math.log(1 - 1 / atr)))
 
     return case(
         "keltner",
