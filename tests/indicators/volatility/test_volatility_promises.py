@@ -54,7 +54,7 @@ def keltner(ema: int, atr: int, multiple: float) -> Case:
     late = max(ema - 1, atr)
 
     def motionless(columns: Columns) -> NDArray[np.bool_]:
-        """For so long that the average true range fell to a ten-thousandth at most; the first candle's does not count."""
+        """For so long that the average true range fell to a ten-thousandth at most; the first candle has none."""
         moved = (columns["high"] > columns["low"]) | (np.diff(columns["close"], prepend=columns["close"][:1]) != 0)
         moved[:1] = False
         return ~promises.lately(moved, 1 if atr == 1 else int(math.log(1e-4) / math.log(1 - 1 / atr)))
