@@ -16,8 +16,7 @@ from promethean.evaluation._search import (
     LEAVES_LONG,
     LEAVES_SHORT,
     next_entry,
-    next_for_long,
-    next_for_short,
+    next_exit,
     next_payment,
 )
 from promethean.evaluation.rules import (
@@ -451,9 +450,9 @@ def trade_path(
                     if funded:
                         end = next_payment(owed, i, end)
                 if way > 0:
-                    i = next_for_long(low, high, lows, highs, side, leave, i, end, worst, best)
+                    i = next_exit(low, high, lows, highs, side, leave, i, end, worst, best, way)
                 else:
-                    i = next_for_short(low, high, lows, highs, side, leave, i, end, worst, best)
+                    i = next_exit(high, low, highs, lows, side, leave, i, end, worst, best, way)
                 if i >= n:
                     break
             if funded:

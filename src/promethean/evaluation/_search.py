@@ -9,7 +9,7 @@ from promethean.indicators.compiled import inlined, lean
 from promethean.strategies.arrays import CLOSES_ALL, CLOSES_LONG, CLOSES_SHORT, FlagArray
 
 LEAVES_LONG, LEAVES_SHORT = np.int8(CLOSES_ALL | CLOSES_LONG), np.int8(CLOSES_ALL | CLOSES_SHORT)
-# The three searches below run over every candle, a block at a time: nearly always none of it matters.  Unsigned numbers
+# The searches below run over every candle, a block at a time: nearly always none of it matters.  Unsigned numbers
 # spare the loops the question whether an index is negative, and flags that are joined and not asked one by one are
 # joined sixteen at once.
 
@@ -46,58 +46,34 @@ def next_entry(side: FlagArray, leave: FlagArray, start: int, can_short: bool) -
 
 
 @lean
-def next_for_long(
-    low: FloatArray, high: FloatArray, lows: FloatArray, highs: FloatArray, side: FlagArray, leave: FlagArray,
-    start: int, end: int, stop: float, target: float,
+def next_exit(
+    worst: FloatArray, best: FloatArray, worsts: FloatArray, bests: FloatArray, side: FlagArray, leave: FlagArray,
+    start: int, end: int, stop: float, target: float, way: int,
 ) -> int:  # fmt: skip
-    """The next candle, from `start` on, on which a long position may end, or is asked to; `end` when there is none.
+    """The next candle, from `start` on, on which a position may end, or is asked to; `end` when there is none.
 
-    lows, highs: what `extremes` gives.
+    worst, best:   the prices against and for it: lows and highs for a long, highs and lows for a short.
+    worsts, bests: their extremes by blocks, as `extremes` gives them.
+    way:           1 for a long, -1 for a short.
     """
     i, n = np.uint64(start), np.uint64(end)
+    leaves, opposite = (LEAVES_LONG, SELLS) if way > 0 else (LEAVES_SHORT, BUYS)
+    sign = float(way)
+    nearest, farthest = stop * sign, target * sign
     while i < n:
         while i % BLOCK == 0 and i + BLOCK <= n:
             block = i // BLOCK
-            if lows[block] <= stop or highs[block] >= target:
+            if worsts[block] * sign <= nearest or bests[block] * sign >= farthest:
                 break
             found = np.int8(0)
             for k in range(BLOCK):
-                found |= (leave[i + k] & LEAVES_LONG) | (side[i + k] & SELLS)
+                found |= (leave[i + k] & leaves) | (side[i + k] & opposite)
             if found != 0:
                 break
             i += BLOCK
         last = min(i - i % BLOCK + BLOCK, n)
         while i < last:
-            if low[i] <= stop or high[i] >= target or leave[i] & LEAVES_LONG != 0 or side[i] < 0:
-                return int(np.int64(i))
-            i += ONE
-    return end
-
-
-@lean
-def next_for_short(
-    low: FloatArray, high: FloatArray, lows: FloatArray, highs: FloatArray, side: FlagArray, leave: FlagArray,
-    start: int, end: int, stop: float, target: float,
-) -> int:  # fmt: skip
-    """The next candle, from `start` on, on which a short position may end, or is asked to; `end` when there is none.
-
-    lows, highs: what `extremes` gives.
-    """
-    i, n = np.uint64(start), np.uint64(end)
-    while i < n:
-        while i % BLOCK == 0 and i + BLOCK <= n:
-            block = i // BLOCK
-            if highs[block] >= stop or lows[block] <= target:
-                break
-            found = np.int8(0)
-            for k in range(BLOCK):
-                found |= (leave[i + k] & LEAVES_SHORT) | (side[i + k] & BUYS)
-            if found != 0:
-                break
-            i += BLOCK
-        last = min(i - i % BLOCK + BLOCK, n)
-        while i < last:
-            if high[i] >= stop or low[i] <= target or leave[i] & LEAVES_SHORT != 0 or side[i] > 0:
+            if worst[i] * sign <= nearest or best[i] * sign >= farthest or leave[i] & leaves != 0 or side[i] == -way:
                 return int(np.int64(i))
             i += ONE
     return end
