@@ -199,6 +199,17 @@ def test_a_stop_that_is_faster_than_the_close_lets_nothing_follow() -> None:
     assert planned(hand.fill(stop, "99")) == []
 
 
+def test_a_moved_stop_that_the_venue_refuses_is_tried_again_at_the_next_close() -> None:
+    hand, *_ = holding({}, of=PERP, exits=TRAIL, tiers=())
+    (moved,) = planned(hand.see(candle(1, 100, 104, 100, 103.5, of=PERP)))
+    assert (moved.intent.role, moved.intent.stop_price) == (OrderRole.TRAILING, D("102.96"))
+    hand.reject(moved)
+    (stop,) = hand.stops
+    assert stop.intent.role is OrderRole.STOP
+    (again,) = planned(hand.see(candle(2, 103.5, 103.8, 103, 103.5, of=PERP)))
+    assert (again.intent.role, again.intent.stop_price) == (OrderRole.TRAILING, D("102.77"))
+
+
 # ---------------------------------------------------------------- levels and sides of a signal
 
 

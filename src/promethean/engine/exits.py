@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from decimal import Decimal
+from typing import cast
 
 from promethean.domain.candles import Candle
 from promethean.domain.events import CandleClosed, SignalRaised
@@ -73,14 +74,14 @@ def leaving_signal(flow: Flow, seat: Seat, event: CandleClosed) -> Signal | None
     if candle.instrument != seat.instrument.id or candle.timeframe != strategy.timeframe:
         return None
     holding = flow.state.account.holdings.get((strategy.id, seat.instrument.id))
-    if holding is None or not isinstance(strategy, LeavesPosition) or is_leaving(flow, seat):
+    if holding is None or is_leaving(flow, seat):
         return None
     position, entry_price = holding.position, float(holding.position.entry_price)
     bars = bars_held(position.opened_at_ns, candle.open_time_ns, seat.timeframe_ns)
     if bars < 1:
         return None  # a candle that came late: it had closed before the position was opened
     held = Held(entry_price, gain_pct(entry_price, candle.close, position.side.sign), bars)
-    return strategy.leaves(event, flow.state.view, held)
+    return cast("LeavesPosition", strategy).leaves(event, flow.state.view, held)
 
 
 def oppose(flow: Flow, seat: Seat, holding: Holding, decision: Decision) -> None:

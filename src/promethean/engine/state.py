@@ -273,7 +273,30 @@ def _order_accepted(account: Account, event: OrderAccepted) -> Changes:
 
 
 def _order_rejected(account: Account, event: OrderRejected) -> Changes:
-    return _stepped(account, event.order_id, OrderStep.REJECTED, event.evidence_id)
+    changes = _stepped(account, event.order_id, OrderStep.REJECTED, event.evidence_id)
+    order = account.orders.get(event.order_id)
+    if order is None or not order.intent.role.is_stop:
+        return changes
+    slot = order.intent.strategy, order.intent.instrument
+    holding = account.holdings.get(slot)
+    if holding is not None:
+        # It never came to rest: the stop of the position is the one that stands beside it, if any does.
+        stop = _standing_stop(account, slot, event.order_id)
+        changes["holdings"] = {**account.holdings, slot: replace(holding, stop=stop)}
+    return changes
+
+
+def _standing_stop(account: Account, slot: Slot, but: OrderId) -> Stop | None:
+    """The last stop that was planned for a position and has not ended, another order left aside."""
+    stops = [
+        Stop(order.intent.role, order.intent.stop_price)
+        for order in account.orders.values()
+        if order.id != but
+        and order.intent.role.is_stop
+        and order.intent.stop_price is not None
+        and (order.intent.strategy, order.intent.instrument) == slot
+    ]
+    return stops[-1] if stops else None
 
 
 def _order_outcome_unknown(account: Account, event: OrderOutcomeUnknown) -> Changes:
