@@ -362,6 +362,24 @@ def _loses_at(rules: FloatArray, account: FloatArray, places: IntArray) -> float
     return float((2.0 * account[COST] - owed) / (quantity * (1.0 + rules[FEE_TAKER])) * (1.0 - 1e-8))
 
 
+@inlined
+def _open(
+    i: int, opened: float, lots: float, traded: float, own_stop: float, reverses: int, rules: FloatArray,
+    fills: FloatArray, account: FloatArray, places: IntArray,
+) -> float:  # fmt: skip
+    """Open the position that was wanted, at the open of a candle, with its stop; the price of the entry."""
+    way, quantity = places[WAY], lots * rules[LOT]
+    entry = _taken(opened, way, quantity, traded, rules)
+    account[BEFORE], account[ENTERED_AT] = account[CASH], entry
+    account[HELD], account[COST] = lots, entry * quantity
+    account[CASH] -= account[COST] + account[COST] * rules[FEE_TAKER]
+    _record(ENTRY + REVERSAL * reverses, way * (i - places[DECIDED]), opened, i, fills, account, places)
+    account[STARTED_AT] = _first_stop(entry, way, own_stop, rules)
+    account[STOP_AT], places[STOPPED_BY], account[PEAK] = account[STARTED_AT], STOP, 0.0
+    places[OPENED], places[DONE], places[LEAVING] = i, 0, 0
+    return entry
+
+
 @lean
 def trade_path(
     open_time: IntArray, open_: FloatArray, high: FloatArray, low: FloatArray, close: FloatArray, volume: FloatArray,
@@ -418,14 +436,9 @@ def trade_path(
             return TOO_THIN, places[COUNT], account[CASH], 0.0, 0.0
         if places[COUNT] + exits.shape[1] + 3 > room:
             return TOO_MANY, places[COUNT], account[CASH], 0.0, 0.0
-        entry = _taken(open_[i], way, quantity, volume[i] if weighs else 0.0, rules)
-        account[BEFORE], account[ENTERED_AT] = account[CASH], entry
-        account[HELD], account[COST] = lots, entry * quantity
-        account[CASH] -= account[COST] + account[COST] * rules[FEE_TAKER]
-        _record(ENTRY + REVERSAL * reverses, way * (i - decided), open_[i], i, fills, account, places)
-        account[STARTED_AT] = _first_stop(entry, way, own_stop, rules)
-        account[STOP_AT], places[STOPPED_BY], account[PEAK] = account[STARTED_AT], STOP, 0.0
-        places[OPENED], places[DONE], places[LEAVING], paid_at = i, 0, 0, i
+        traded = volume[i] if weighs else 0.0
+        entry = _open(i, open_[i], lots, traded, own_stop, reverses, rules, fills, account, places)
+        paid_at = i
         count = 0
         while count < len(parts) and not math.isnan(fixed[decided, count]):
             count += 1
