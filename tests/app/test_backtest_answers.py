@@ -41,7 +41,7 @@ def test_a_run_without_a_loss_has_an_infinite_profit_factor_that_json_can_say(se
 def test_the_file_of_trades_holds_the_trade_list(settings: Settings, short: Path, tmp_path: Path, fee: str) -> None:
     given = {"execution.fee_maker_pct": fee, "execution.fee_taker_pct": fee}
     report = run_backtest(settings, options(short, overrides=given))
-    write_trades(report.result.books.parts, tmp_path / "out.csv")
+    write_trades(report.result.books.parts, tmp_path / "out.csv", report.bench.is_funded)
     with (tmp_path / "out.csv").open(newline="") as file:
         written = list(csv.DictReader(file))
     rows = as_object(report, with_trades=True)["trade_list"]
@@ -59,7 +59,7 @@ def test_a_file_of_trades_that_cannot_be_written_is_named(
     settings: Settings, short: Path, tmp_path: Path, place: str
 ) -> None:
     with pytest.raises(ConfigError, match=r"cannot be written \(.+\); choose another place for --trades"):
-        write_trades(run_backtest(settings, options(short)).result.books.parts, tmp_path / place)
+        write_trades(run_backtest(settings, options(short)).result.books.parts, tmp_path / place, True)
 
 
 def test_funding_is_unknown_not_zero_and_told_where_it_would_be_paid(settings: Settings, tmp_path: Path) -> None:

@@ -106,7 +106,7 @@ def test_a_part_that_ends_within_a_position_closes_it_at_its_last_close(settings
     assert replayed.books.parts[-1].reason == "end"
     assert replayed.books.parts[-1].closed_at_ns == int(until.timestamp()) * 10**9
     rows = replay_object(replayed, with_trades=True)["trade_list"]
-    assert rows == [trade_row(part) for part in replayed.books.parts]
+    assert rows == [trade_row(part, True) for part in replayed.books.parts]
 
 
 def test_a_replay_that_was_stopped_goes_on_to_the_end_of_the_uninterrupted_one(

@@ -81,8 +81,12 @@ async def assemble(
     (instrument,) = feed.instruments.values()
     record = await accounts.read_limits(database, owner)
     books = feed.books if isinstance(feed, FileFeed) else None
-    venue = PaperVenue.capabilities
-    desk = make_desk(settings, file, instrument, feed.timeframe, record, venue, feed.recorded, books)
+
+    def desk_of(file: StrategyFile) -> Desk:
+        venue = PaperVenue.capabilities
+        return make_desk(settings, file, instrument, feed.timeframe, record, venue, feed.recorded, books)
+
+    desk = desk_of(file)
     terms, balance = paper_terms(settings, instrument, file.simulation), settings.execution.paper_balance
     cap = desk.limits.total_exposure or Decimal(0)
     config_hash = origin = _hash_of(file.config_hash, desk.limits, terms, balance)
@@ -146,9 +150,6 @@ async def assemble(
         async def applied(file: StrategyFile, desk: Desk) -> None:
             info.strategy = desk.seats[0].strategy
             await _strategy_row(database, owner, file)
-
-        def desk_of(file: StrategyFile) -> Desk:
-            return make_desk(settings, file, instrument, feed.timeframe, record, PaperVenue.capabilities, feed.recorded)
 
         note = "; a new start over this recording begins anew with it" if has_end(feed) else ""
         reloading.attach(account_runner, desk_of, applied, note)

@@ -139,7 +139,7 @@ def _funding_words(bench: Bench) -> str:
     return "spot pays none" if bench.is_funded else "not known, and not part of the figures"
 
 
-def write_trades(parts: Sequence[Part], path: Path, is_funded: bool = True) -> None:
+def write_trades(parts: Sequence[Part], path: Path, is_funded: bool) -> None:
     """One line for each closed part, as CSV.  is_funded: whether it is known what funding was paid.
 
     Raises ConfigError when the file cannot be written.
@@ -168,7 +168,7 @@ TRADE_COLUMNS = (
 )  # fmt: skip
 
 
-def trade_row(part: Part, is_funded: bool = True) -> dict[str, Any]:
+def trade_row(part: Part, is_funded: bool) -> dict[str, Any]:
     """One closed part as a row of the trade list.  is_funded: whether it is known what funding was paid."""
     from promethean.domain.instants import format_instant
 

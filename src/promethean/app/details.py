@@ -137,13 +137,13 @@ def _setups(bench: Bench, frame: Frame) -> list[Setup]:
     import numpy as np
 
     from promethean.domain.market import Side
+    from promethean.strategies.arrays import ArrayStrategy, innermost
     from promethean.strategies.conditional import ConditionStrategy
-    from promethean.strategies.schedule import Scheduled
     from promethean.strategies.setups import Setup
 
     strategy = bench.strategy()
-    if isinstance(strategy, Scheduled):
-        strategy = strategy.strategy
+    if isinstance(strategy, ArrayStrategy):
+        strategy = innermost(strategy)
     if isinstance(strategy, ConditionStrategy):
         return strategy.setups(frame)
     always = np.ones(len(frame), bool)

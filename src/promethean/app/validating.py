@@ -161,7 +161,7 @@ def _judge_causality(bench: Bench, asked: _Asked | None, done: Done) -> list[Jud
     """Look-ahead and warm-up."""
     from promethean.evaluation.causality import check_causality
     from promethean.evaluation.judgements import Judgement, Verdict, judge_look_ahead, judge_warm_up
-    from promethean.strategies.arrays import ArrayStrategy
+    from promethean.strategies.arrays import ArrayStrategy, innermost
 
     if asked is None:
         words = "it has a state of its own and is shown one closed candle after the other"
@@ -172,7 +172,7 @@ def _judge_causality(bench: Bench, asked: _Asked | None, done: Done) -> list[Jud
         assert isinstance(made, ArrayStrategy), "the same file makes the same class"
         return made
 
-    unbounded = tuple(getattr(asked.strategy, "unbounded", ()))
+    unbounded = tuple(getattr(innermost(asked.strategy), "unbounded", ()))
     seed, count = bench.settings.app.seed, len(bench.candles)
     found = check_causality(make, asked.frame, asked.said, seed, judges_window=not unbounded, done=done)
     if not unbounded:

@@ -126,7 +126,13 @@ class Position(Struct, frozen=True):
         flat, first = self._closed(fill, closing, fee_closing)
         fresh = Position(self.instrument, self.strategy)
         turned, second = fresh._opened(fill, fill.quantity - closing, fee - fee_closing)
-        turned = replace(turned, realised=flat.realised, fees=flat.fees + turned.fees, funding=flat.funding)
+        turned = replace(
+            turned,
+            realised=flat.realised,
+            fees=flat.fees + turned.fees,
+            funding=flat.funding,
+            funded_at_ns=flat.funded_at_ns,
+        )
         return turned, Booking(
             first.cash + second.cash, first.cost + second.cost, first.realised, first.fee + second.fee
         )

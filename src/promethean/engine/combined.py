@@ -19,9 +19,9 @@ from promethean.strategies.arrays import (
     FlagArray,
     ReadsPosition,
     Said,
-    Telling,
     innermost,
     remarks_of,
+    told_by,
 )
 from promethean.strategies.conditions.program import Program
 from promethean.strategies.frame import Frame
@@ -53,7 +53,7 @@ class Alone:
 
     def metadata(self, said: Said, at: int) -> Mapping[str, str]:
         """What else the strategy tells."""
-        return _told_by(self.strategy, said, at)
+        return told_by(self.strategy, said, at)
 
 
 class Part(Struct, frozen=True):
@@ -145,14 +145,10 @@ class Combined:
         more = {
             f"{part.name} {name}": value
             for part, each in zip(self.parts, said.parts, strict=True)
-            for name, value in _told_by(part.strategy, each, at).items()
+            for name, value in told_by(part.strategy, each, at).items()
         }
         votes = [vote.at(at) for vote in said.votes]
         return more | told(votes, aggregate(votes, self.mode, self.threshold), self.mode)
-
-
-def _told_by(strategy: ArrayStrategy, said: Said, at: int) -> Mapping[str, str]:
-    return strategy.metadata(said, at) if isinstance(strategy, Telling) else {}
 
 
 def _answered(said: Said) -> Flags:

@@ -6,12 +6,11 @@ import logging
 import time
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
-from decimal import Decimal
 from pathlib import Path
 
 from msgspec import structs
 
-from promethean.domain.errors import ConfigError, PrometheanError
+from promethean.domain.errors import ConfigError, StrategyError
 from promethean.domain.ids import StrategyId
 from promethean.domain.orders import Protection
 from promethean.engine.desk import Desk
@@ -75,7 +74,7 @@ class StrategyWatch:
         self._read = stamp
         try:
             self._take_in(self._load(self._path))
-        except PrometheanError as error:
+        except (ConfigError, StrategyError) as error:
             self._pending, self._refused = None, True
             text = f"the changed strategy file is not used, and the running version goes on: {error}"
             self._say(text)
@@ -133,16 +132,9 @@ def _tighter(running: Protection, changed: Protection) -> bool:
     for name in Protection.__struct_fields__:
         if name not in tightening and getattr(running, name) != getattr(changed, name):
             return False  # an exit that nobody has said how to compare
-    same_shares = [tier.share for tier in running.tiers] == [tier.share for tier in changed.tiers]
-    nearer = all(_no_farther(old.target, new.target) for old, new in zip(running.tiers, changed.tiers, strict=False))
-    return _no_farther(running.stop_loss, changed.stop_loss) and same_shares and nearer
-
-
-def _no_farther(running: Decimal | None, changed: Decimal | None) -> bool:
-    """Whether an exit is at most as far away as it was; one that comes or goes is another exit."""
-    if running is None or changed is None:
-        return running is changed
-    return changed <= running
+    before, after = ([(tier.share, tier.price) for tier in each.tiers] for each in (running, changed))
+    nearer = all(new.target <= old.target for old, new in zip(running.tiers, changed.tiers, strict=False))
+    return changed.stop_loss <= running.stop_loss and before == after and nearer
 
 
 def _differs(name: str, running: StrategyFile, changed: StrategyFile) -> bool:

@@ -59,7 +59,7 @@ class RunInfo:
     total: int | None
     continued: bool
     limits: Limits
-    is_funded: bool = True
+    is_funded: bool
 
 
 @dataclass(frozen=True, slots=True)

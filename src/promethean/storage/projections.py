@@ -68,7 +68,7 @@ class Owner:
     strategies: Mapping[StrategyId, str]
     build_hash: str
     limits_hash: str
-    is_funded: bool = False
+    is_funded: bool
 
 
 def budget_use(account: Account) -> tuple[Decimal, Decimal]:

@@ -92,6 +92,11 @@ class ReadsBooks(Protocol):
     reads_books: bool
 
 
+def told_by(strategy: ArrayStrategy, said: Said, at: int) -> Mapping[str, str]:
+    """What a strategy has to tell beside its readings; nothing where it tells nothing."""
+    return strategy.metadata(said, at) if isinstance(strategy, Telling) else {}
+
+
 def innermost(strategy: ArrayStrategy) -> ArrayStrategy:
     """The strategy that speaks, without those that only shape its word: they call theirs `strategy`."""
     while (inner := getattr(strategy, "strategy", None)) is not None:

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import numpy as np
 from msgspec import Struct
 from msgspec.structs import replace
 
 from promethean.domain.candles import FloatArray
 from promethean.indicators.volatility.atr import atr_window
-from promethean.strategies.arrays import ArrayStrategy, Said
+from promethean.strategies.arrays import ArrayStrategy, Said, told_by
 from promethean.strategies.frame import Frame
 
 PERIOD_MAX = 78  # its window still fits into the candles that a live view keeps
@@ -43,6 +45,10 @@ class WithAtrStop:
             stop = np.where(np.isnan(said.stop), stop, said.stop)
         side = np.where(np.isnan(stop), 0, said.side).astype(np.int8)
         return replace(said, side=side, stop=stop, readings={**said.readings, f"ATR({self._stop.period})": ranges})
+
+    def metadata(self, said: Said, at: int) -> Mapping[str, str]:
+        """What the strategy has to tell."""
+        return told_by(self.strategy, said, at)
 
     def reason(self, said: Said, at: int) -> str:
         """Why the strategy says it."""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import numpy as np
 from msgspec import Struct
 from numpy.typing import NDArray
@@ -10,7 +12,7 @@ from promethean.domain.candles import IntArray, timeframe_ns
 from promethean.domain.errors import ConfigError, unknown_name
 from promethean.domain.instants import DAY_NS
 from promethean.domain.sessions import HOUR_NS, MONDAY_NS, SESSIONS, WEEKDAYS
-from promethean.strategies.arrays import CLOSES_ALL, CLOSES_LONG, CLOSES_SHORT, ArrayStrategy, FlagArray, Said
+from promethean.strategies.arrays import CLOSES_ALL, CLOSES_LONG, CLOSES_SHORT, ArrayStrategy, FlagArray, Said, told_by
 from promethean.strategies.frame import Frame
 from promethean.strategies.sections import Section
 
@@ -84,11 +86,15 @@ class Scheduled:
 
     def reason(self, said: Said, at: int) -> str:
         """Why, by the strategy; and that the schedule made an exit of an entry."""
-        heard = said.heard if isinstance(said, Curtailed) else said
+        heard = _heard(said)
         reason = self.strategy.reason(heard, at)
         if heard.side[at] and not said.side[at]:
             return f"{reason}; outside the {self.schedule}, so nothing is opened"
         return reason
+
+    def metadata(self, said: Said, at: int) -> Mapping[str, str]:
+        """What the strategy has to tell."""
+        return told_by(self.strategy, _heard(said), at)
 
     def _outside(self, frame: Frame) -> BoolArray:
         key = ("outside", self.schedule)
@@ -96,6 +102,10 @@ class Scheduled:
             frame.memo[key] = ~self.schedule.holds(frame.close_time_ns)
         outside: BoolArray = frame.memo[key]
         return outside
+
+
+def _heard(said: Said) -> Said:
+    return said.heard if isinstance(said, Curtailed) else said
 
 
 def read_schedule(sections: Section) -> Schedule | None:

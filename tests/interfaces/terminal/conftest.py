@@ -72,6 +72,7 @@ def run() -> RunInfo:
         1000,
         False,
         limits,
+        is_funded=True,
     )
 
 
