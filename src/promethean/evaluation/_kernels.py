@@ -156,7 +156,8 @@ def _wanted(
     if (rests >= reference or rests <= 0.0) if way > 0 else rests <= reference:
         places[MISPLACED] += 1
         return 0.0
-    if notional * (1.0 + rules[FEE_TAKER]) > account[CASH]:
+    # What a float cannot tell from the cash that is there is that cash.
+    if notional * (1.0 + rules[FEE_TAKER]) > account[CASH] * (1.0 + 1e-12):
         places[TOO_LARGE] += 1
         return 0.0
     return lots
