@@ -22,7 +22,7 @@ from tests.evaluation.planted import (
     walk,
 )
 
-from promethean.domain.candles import CandleSeries
+from promethean.domain.candles import CandleSeries, FloatArray
 from promethean.evaluation.causality import Causality, check_causality
 from promethean.evaluation.judgements import Verdict, judge_look_ahead, judge_warm_up
 from promethean.strategies.arrays import Said
@@ -91,9 +91,9 @@ def test_a_short_window_is_named_with_the_reading_that_differs() -> None:
 
 def test_a_strategy_that_cannot_answer_over_its_window_fails_with_the_reason() -> None:
     found = check(Demanding)
-    told = found.look_ahead or found.warm_up
-    assert told is not None
-    assert (told.found, told.answered) == ("no answer (IndexError: 25 candles are needed)", False)
+    for told in (found.look_ahead, found.warm_up):
+        assert told is not None
+        assert (told.found, told.answered) == ("no answer (IndexError: 25 candles are needed)", False)
 
 
 def test_a_strategy_that_cannot_answer_over_few_candles_is_told_from_one_that_looks_ahead() -> None:
@@ -188,3 +188,37 @@ def test_what_a_condition_on_the_position_looks_at_is_looked_at() -> None:
     ahead, short = check(LeavesAhead), check(LeavesShort)
     assert ahead.look_ahead is not None and "part 1 of the exit" in ahead.look_ahead.found
     assert (short.look_ahead, short.warm_up is None) == (None, False)
+
+
+class LeavesByTheFuture(Planted):
+    """Its gain to be had is made of every close there will be, and stands in the condition itself."""
+
+    def say(self, frame: Frame) -> Said:
+        honest, close = super().say(frame), frame.candles.close
+        gain = close.mean() / 100_000 if len(close) else 0.0
+        exit = parse(f"PNL_PCT > {gain:.9f}", Scope(frozenset(), position=True))
+        return replace(honest, exit=Plan.of(exit).bind(dict[str, FloatArray]().__getitem__, {}, length=len(close)))
+
+
+class LeavesLater(LeavesByTheFuture):
+    """Has an exit only where there are candles enough."""
+
+    def say(self, frame: Frame) -> Said:
+        said = super().say(frame)
+        return said if len(frame) == len(CANDLES) else replace(said, exit=None)
+
+
+@pytest.mark.parametrize("made", [LeavesByTheFuture, LeavesLater])
+def test_an_exit_that_knows_the_future_is_found(made: type[Planted]) -> None:
+    found = check(made).look_ahead
+    assert found is not None
+    assert "condition on the position" in found.found and found.found != found.expected
+
+
+def test_a_reading_that_comes_with_later_candles_is_found() -> None:
+    class Mute(Planted):
+        def say(self, frame: Frame) -> Said:
+            said = super().say(frame)
+            return said if len(frame) == len(CANDLES) else replace(said, readings={})
+
+    assert check(Mute).look_ahead is not None

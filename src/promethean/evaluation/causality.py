@@ -208,11 +208,23 @@ def _unlike(one: Said, other: Said, sizes: Mapping[str, float]) -> NDArray[np.bo
     unknown = np.broadcast_to(np.nan, len(one.side))
     for here, there in zip_longest((_stop(one), *one.targets), (_stop(other), *other.targets), fillvalue=unknown):
         unlike |= (one.side != 0) & _apart(here, there, PRICE_NOISE, 0.0)
-    others = _readings(other)
-    for name, values in _readings(one).items():
-        if name in others:
-            unlike |= _apart(values, others[name], READING_NOISE, sizes.get(name, 0.0))
+    if _exits_differ(one, other):
+        unlike |= one.side != 0  # an entry brings its exit along, like its stop
+    readings, others = _readings(one), _readings(other)
+    for name in {**readings, **others}:
+        here, there = readings.get(name, unknown), others.get(name, unknown)
+        unlike |= _apart(here, there, READING_NOISE, sizes.get(name, 0.0))
     return unlike
+
+
+def _exits_differ(one: Said, other: Said) -> bool:
+    """Whether the conditions on the position are other ones; what they look at is compared as readings are."""
+    here, there = one.exit, other.exit
+    if here is None or there is None:
+        return here is not there
+    if not np.array_equal(here.code, there.code) or len(here.constants) != len(there.constants):
+        return True
+    return bool(_apart(here.constants, there.constants, READING_NOISE, 0.0).any())
 
 
 def _apart(one: FloatArray, other: FloatArray, noise: float, size: float) -> NDArray[np.bool_]:
@@ -237,7 +249,15 @@ def _words(said: Said, at: int, other: Said | None, other_at: int, sizes: Mappin
         differing = [name for name in values if _reads_differently(name, values, at, others, other_at, sizes)]
         names = differing or names
     readings = [f"{name} {values[name][at]:.6g}" for name in names[:READINGS_TOLD]]
+    if other is not None and _exits_differ(said, other):
+        readings.append(_exit_words(said))
     return " with ".join(filter(None, (_answer(said, at), ", ".join(readings))))
+
+
+def _exit_words(said: Said) -> str:
+    if said.exit is None:
+        return "no condition on the position"
+    return f"a condition on the position by {', '.join(f'{value:.6g}' for value in said.exit.constants)}"
 
 
 def _reads_differently(
