@@ -59,18 +59,20 @@ def backtest_page(
         costs=costs,
         made=made,
         shown=min(len(result.books.trades), pictures.MARKS_MAX),
-        pictures=_pictures(result, open_time_ns, close, quote, cash),
+        pictures=_pictures(result, open_time_ns, close, quote, cash, found["buy_and_hold_pct"]),
         tone=_tone,
         percent=_percent,
         amount=_amount,
     )
 
 
-def _pictures(result: Backtest, open_time_ns: IntArray, close: FloatArray, quote: str, cash: float) -> dict[str, Any]:
+def _pictures(
+    result: Backtest, open_time_ns: IntArray, close: FloatArray, quote: str, cash: float, held_pct: float
+) -> dict[str, Any]:
     import numpy as np
     from markupsafe import Markup
 
-    hold = cash * close / close[0]
+    hold = close * (cash * (1.0 + held_pct / 100.0) / close[-1])  # bought at the first open, as the card says
     drawn = {
         "equity": pictures.equity_picture(open_time_ns, result.equity, hold, quote),
         "drawdown": pictures.drawdown_picture(open_time_ns, analysis.drawdown(result.equity, cash)),
