@@ -144,3 +144,4 @@ def test_passing_candles_over_changes_nothing(case: Any, order_type: OrderType, 
     one, other = quick.run(), slow.run()
     assert slow.steps == len(series) >= quick.steps
     assert (one.parts, one.trades, one.cash, one.fees) == (other.parts, other.trades, other.cash, other.fees)
+    assert (one.funding, quick.refusals, quick.unknown) == (other.funding, slow.refusals, slow.unknown)
