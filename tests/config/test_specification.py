@@ -52,8 +52,8 @@ KEYS_OF_PARTS_TO_COME = frozenset(
     risk.account_active risk.approval risk.clock_skew risk.cluster_exposure risk.confidence_floor risk.cooldown
     risk.cost_limit risk.crash_guard risk.cross_source risk.day_start risk.default_stop_pct risk.default_take_profit_pct
     risk.depeg risk.drawdown_max risk.drift_collar risk.duplicate risk.event_window risk.fee_budget
-    risk.instrument_allowed risk.jurisdiction risk.kelly_fraction risk.kill.close_on_auto risk.leverage_max
-    risk.liquidation_distance risk.liquidity_share risk.live_gate risk.mandate risk.margin_headroom
+    risk.instrument_allowed risk.jurisdiction risk.kelly_fraction risk.kill.close_on_auto
+    risk.liquidity_share risk.live_gate risk.mandate risk.margin_headroom
     risk.market_order_bound risk.market_quality risk.message_rate risk.on_trip risk.order_quantity risk.order_rate
     risk.pair_budget risk.platform_exposure risk.platform_loss risk.portfolio_risk risk.precision risk.price_collar
     risk.reconciliation risk.reject_streak risk.repeat_throttle risk.risk_per_trade_pct risk.risk_reward

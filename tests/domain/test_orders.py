@@ -148,7 +148,7 @@ def test_an_order_tells_what_remains_and_at_which_price_it_was_filled() -> None:
 def test_the_notional_of_an_intent_is_at_its_limit_price_else_at_the_reference_price() -> None:
     assert intent().notional == D(50)
     limit = intent(type=OrderType.LIMIT, limit_price=D(101))
-    assert (limit.reservation_price, limit.notional) == (D(101), D("50.5"))
+    assert (limit.expected_price, limit.notional) == (D(101), D("50.5"))
 
 
 # -- what cannot be built ---------------------------------------------------------------------------------------------

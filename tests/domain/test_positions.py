@@ -80,7 +80,7 @@ def test_a_partial_close_keeps_the_entry_price_and_the_original_size() -> None:
     position, bookings = booked([fill(Side.BUY, 4, 100), fill(Side.SELL, 1, 110, "0.2")])
     assert (position.quantity, position.cost, position.realised) == (D(3), D(300), D(10))
     assert (position.entry_price, position.exit_price, position.original_quantity) == (D(100), D(110), D(4))
-    assert bookings[-1] == Booking(cash=D("109.8"), cost=D(-100), realised=D(10), fee=D("0.2"))
+    assert bookings[-1] == Booking(cash=D("109.8"), margin=D(-100), realised=D(10), fee=D("0.2"))
 
 
 def test_a_short_earns_when_the_price_falls() -> None:
@@ -102,7 +102,7 @@ def test_a_fill_beyond_flat_closes_the_whole_and_opens_the_rest_at_the_venues_pr
     assert (turned.quantity, turned.cost, turned.original_quantity) == (D(-2), D(220), D(2))
     assert (turned.entry_price, turned.opened_at_ns, turned.exit_quantity) == (D(110), 9, D(0))
     assert (turned.realised, turned.fees) == (D(10), D("0.4"))
-    assert booking == Booking(cash=D("329.7") - D(440), cost=D(120), realised=D(10), fee=D("0.3"))
+    assert booking == Booking(cash=D("329.7") - D(440), margin=D(120), realised=D(10), fee=D("0.3"))
 
 
 def test_a_position_that_was_flat_starts_with_nothing_behind_it() -> None:
@@ -137,8 +137,8 @@ def test_a_fill_of_another_instrument_is_refused() -> None:
 def test_every_booking_sums_to_zero_also_in_the_columns_of_the_ledger(fills: list[Fill]) -> None:
     _, bookings = booked(fills)
     for booking in bookings:
-        assert booking.cash + booking.cost - booking.realised + booking.fee == 0
-        rows = [booking.cash, booking.cost, -booking.realised, booking.fee]
+        assert booking.cash + booking.margin - booking.realised + booking.fee == 0
+        rows = [booking.cash, booking.margin, -booking.realised, booking.fee]
         assert [row.quantize(LEDGER_STEP) for row in rows] == rows
 
 
@@ -146,7 +146,7 @@ def test_every_booking_sums_to_zero_also_in_the_columns_of_the_ledger(fills: lis
 def test_a_position_is_the_sum_of_its_fills_and_its_cost_is_what_was_put_in(fills: list[Fill]) -> None:
     end, bookings = booked(fills)
     assert end.quantity == sum(each.quantity * each.side.sign for each in fills)
-    assert end.cost == sum(booking.cost for booking in bookings)
+    assert end.cost == sum(booking.margin for booking in bookings)
     assert end.cost >= 0
     if not end.is_open:
         assert end.cost == 0
@@ -163,7 +163,7 @@ def test_a_long_and_its_mirror_image_move_the_same_quantities_and_costs(fills: l
     (one, ours), (other, theirs) = booked(flat_price), booked(mirrored)
     assert one.quantity == -other.quantity
     assert (one.cost, one.entry_price, one.fees) == (other.cost, other.entry_price, other.fees)
-    assert [booking.cost for booking in ours] == [booking.cost for booking in theirs]
+    assert [booking.margin for booking in ours] == [booking.margin for booking in theirs]
 
 
 @given(st.lists(st.tuples(quantities, fees), min_size=1, max_size=8), prices, sides)

@@ -39,6 +39,7 @@ from promethean.domain.ids import client_order_id as client_id_of
 from promethean.domain.ids import order_id as order_id_at
 from promethean.domain.instants import DAY_NS, NS_PER_S
 from promethean.domain.instruments import Instrument, MarketType, instrument_id
+from promethean.domain.margin import Margin
 from promethean.domain.market import MarketView, Quote, Side
 from promethean.domain.money import Money
 from promethean.domain.orders import (
@@ -167,6 +168,8 @@ LIMITS = Limits(
     open_positions=D(3),
     total_exposure=D(100_000),
     total_exposure_share=D(1),
+    liquidation_distance=D("0.2"),
+    leverage_max=D(10),
     circuit_breaker_daily_loss=D("0.05"),
     circuit_breaker_losing_streak=D(3),
 )
@@ -192,6 +195,7 @@ def seat(
     exits: Mapping[str, Any] = MappingProxyType({}),
     opposite: OnOpposite = OnOpposite.KEEP_AND_TIGHTEN,
     fee: str = "0",
+    leverage: str = "1",
 ) -> Seat:
     """amount: quote units of one entry.  cooldown: minutes after a stop.  exits: more fields of the protection."""
     return Seat(
@@ -209,6 +213,7 @@ def seat(
         limits=limits,
         on_opposite=opposite,
         fee_taker=D(fee),
+        margin=Margin(D(leverage)) if of.market_type is MarketType.FUTURES else None,
     )
 
 
@@ -372,16 +377,11 @@ def restarted(state: State, trader: Trader) -> Trader:
 def rebuild(trader: Trader) -> None:
     """Replace the trader's venue by one that knows only what the account knows."""
     account = trader.account
-    held: dict[InstrumentId, Decimal] = {}
-    costs: dict[InstrumentId, Decimal] = {}
-    for holding in account.holdings.values():
-        position = holding.position
-        held[position.instrument] = held.get(position.instrument, D(0)) + position.quantity
-        costs[position.instrument] = costs.get(position.instrument, D(0)) + position.cost
+    held = [holding.position for holding in account.holdings.values()]
     trader.venue = PaperVenue(trader.desk.instruments(), trader.terms, D(0))
     marks = {of: trader.state.view.mark(of) for of in trader.desk.instruments()}
     seen_at_ns = {of: mark.at_ns for of, mark in marks.items() if mark is not None}
-    trader.venue.restore(account.orders.values(), held, account.cash, costs, seen_at_ns)
+    trader.venue.restore(account.orders.values(), held, account.cash, seen_at_ns)
 
 
 def drive(answer: Coroutine[Any, Any, T]) -> T:

@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 from tests.engine.builders import (
     BUY,
     CLOSE,
@@ -27,7 +28,7 @@ from tests.engine.builders import (
 )
 from tests.engine.test_step import holding, planned
 
-from promethean.domain.events import CandleClosed, IntentRefused, OrderPlanned, SignalRaised
+from promethean.domain.events import CandleClosed, IntentRefused, OrderPlanned, PositionClosed, SignalRaised
 from promethean.domain.instruments import Instrument
 from promethean.domain.market import MarketView, Side
 from promethean.domain.orders import Hold, OrderRole, OrderType, Trail
@@ -331,3 +332,40 @@ def test_other_candles_and_one_that_comes_late_ask_nothing() -> None:
     assert strategy.told == []
     hand.see(candle(2, 100, of=PERP))
     assert strategy.told == [(100.0, 0.0, 1.0)]
+
+
+# ---------------------------------------------------------------- liquidation
+
+
+def test_a_position_that_the_venue_takes_away_is_closed_with_its_orders_and_cools_down() -> None:
+    # A stop behind the liquidation, which the control refuses.
+    limits = replace(LIMITS, leverage_max=D(50), liquidation_distance=D(-10))
+    script = {0: (BUY,), 4: (BUY,), 6: (BUY,)}
+    run = trader(script, 100, 100, 100, 97, 97, 97, 97, 97, stop="0.05", tiers=(("0.1", "1"),), leverage="50",
+                 limits=limits)  # fmt: skip
+    (closed,) = run.told(PositionClosed)
+    assert (closed.reason, closed.exit_price, closed.realised) == ("liquidation", D(98), D(-20))
+    assert [refused.refused.code for refused in run.told(IntentRefused)] == ["cooldown"]
+    assert left(run) == [("liquidation", "98")]
+    assert run.account.holdings, "entered again once it has cooled down"
+    assert len(run.stops) == 1
+    assert run.account.cash == run.venue.cash
+
+
+def test_an_account_refuses_more_leverage_than_its_limit_and_a_stop_that_comes_too_late() -> None:
+    for how, code in (
+        ({"leverage": "11"}, "leverage_max"),
+        ({"leverage": "10", "stop": "0.08"}, "liquidation_distance"),  # liquidated at 9.5 %, less a fifth of the way
+    ):
+        (refused,) = trader({0: (BUY,)}, 100, 100, **how).told(IntentRefused)  # type: ignore[arg-type]  # text each
+        assert refused.refused.code == code
+    assert trader({0: (BUY,)}, 100, 100, leverage="10", stop="0.075").account.holdings
+
+
+def test_an_entry_reserves_its_margin_and_counts_with_its_notional() -> None:
+    run = trader({0: (BUY,)}, 100, 100, leverage="4")
+    (planned,) = (plan for plan in run.told(OrderPlanned) if plan.intent.role is OrderRole.ENTRY)
+    assert (planned.intent.notional, planned.reservation) == (D(1000), D(250))
+    (holding,) = run.account.holdings.values()
+    assert (holding.used, holding.position.margin) == (D(250), D(250))
+    assert (run.state.exposure(), run.state.equity()) == (D(1000), run.balance)

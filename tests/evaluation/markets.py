@@ -13,6 +13,7 @@ from promethean.domain.candles import CandleSeries
 from promethean.domain.funding import FundingTable
 from promethean.domain.ids import ShortNames, StrategyId
 from promethean.domain.instruments import Instrument, MarketType, instrument_id
+from promethean.domain.margin import Margin
 from promethean.domain.orders import Hold, OrderType, Protection, Tier, Trail
 from promethean.domain.sizing import Sizing
 from promethean.engine.decide import Aggregation
@@ -93,6 +94,12 @@ def paths(draw: st.DrawFn, tick: float, candles: int) -> CandleSeries:
     return CandleSeries.from_columns(times, (opened, high, low, close, volume), keep=candles)
 
 
+def margins() -> st.SearchStrategy[Margin]:
+    """From a position of one's own money to one that a breath takes away."""
+    terms = [("1", "0.005"), ("3", "0.01"), ("10", "0.005"), ("50", "0.005"), ("100", "0.004"), ("125", "0.0075")]
+    return st.sampled_from([Margin(D(leverage), D(maintenance)) for leverage, maintenance in terms])
+
+
 @st.composite
 def cases(draw: st.DrawFn, candles: int = 120) -> tuple[Seat, Scripted, PaperTerms, CandleSeries, Decimal]:
     """A market, a strategy that says random things, its exits, its sizes and what it pays."""
@@ -108,8 +115,17 @@ def cases(draw: st.DrawFn, candles: int = 120) -> tuple[Seat, Scripted, PaperTer
     strategy = Scripted(instrument, side, leave, *draw(levels(series, side)), exit=draw(exits(series)))
     protection = draw(protections())
     sizing = draw(
-        st.sampled_from([Sizing(None, D(1000)), Sizing(D("0.1")), Sizing(D("0.9"), None, D("5")), Sizing(None, D(160))])
+        st.sampled_from(
+            [
+                Sizing(None, D(1000)),
+                Sizing(D("0.1")),
+                Sizing(D("0.9"), None, D("5")),
+                Sizing(None, D(160)),
+                Sizing(D("2.5")),
+            ]
+        )
     )
+    margin = draw(margins()) if futures else None
     terms = PaperTerms(
         D(draw(st.sampled_from(["0", "0.0002", "0.001"]))),
         D(draw(st.sampled_from(["0", "0.001", "0.004"]))),
@@ -118,6 +134,7 @@ def cases(draw: st.DrawFn, candles: int = 120) -> tuple[Seat, Scripted, PaperTer
         D(draw(st.sampled_from(["1000000000", "0.5"]))),
         draw(st.booleans()),
         funding=draw(fundings(instrument, series)) if futures else None,
+        maintenance=D(0) if margin is None else margin.maintenance,
     )
     seat = Seat(
         strategy=strategy,  # type: ignore[arg-type]  # made one that listens where it is asked
@@ -136,6 +153,7 @@ def cases(draw: st.DrawFn, candles: int = 120) -> tuple[Seat, Scripted, PaperTer
         controls=Controls.of(RESEARCH),
         on_opposite=draw(st.sampled_from((*OnOpposite, OnOpposite.KEEP_AND_TIGHTEN))),
         fee_taker=terms.fee_taker,
+        margin=margin,
     )
     return seat, strategy, terms, series, D(draw(st.sampled_from(["10000", "1100"])))
 

@@ -92,6 +92,6 @@ def test_a_pass_that_was_interrupted_pays_what_was_not_paid_and_nothing_twice(wa
     if was_paid:
         position = position.funded(D("0.02"), T0 + MINUTE_NS)
     again = venue({1: 0.0001})
-    again.restore([], {PERP.id: D(2)}, D(9800), {PERP.id: D(200)}, {PERP.id: T0 + MINUTE_NS}, [], [position])
+    again.restore([], [position], D(9800), {PERP.id: T0 + MINUTE_NS})
     assert [type(report) for report in see(again, 1)] == ([] if was_paid else [FundingPaid])
     assert again.cash == (D(9800) if was_paid else D("9799.98"))

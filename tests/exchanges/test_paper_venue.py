@@ -14,6 +14,7 @@ from tests.engine.builders import (
     CLOSE,
     MINUTE_NS,
     PERP,
+    SCRIPTED,
     SELL,
     T0,
     Trader,
@@ -45,6 +46,7 @@ from promethean.domain.instants import NS_PER_MS, NS_PER_S
 from promethean.domain.market import Side
 from promethean.domain.money import plain
 from promethean.domain.orders import Order, OrderRole, OrderType
+from promethean.domain.positions import Position
 from promethean.engine.state import State
 from promethean.exchanges.paper.venue import PaperTerms, PaperVenue
 
@@ -503,7 +505,7 @@ def test_a_short_ties_up_its_notional_and_returns_it_with_the_result() -> None:
 
 def test_a_restored_short_ties_up_its_notional() -> None:
     floor = Floor(cash="0")
-    floor.venue.restore((), {PERP.id: D(-6)}, D(400), {PERP.id: D(600)})
+    floor.venue.restore((), [Position(PERP.id, SCRIPTED, D(-6), D(600), D(6), entry_notional=D(600))], D(400))
     (refused,) = floor.send(order(Side.SELL, "4.0001", of=PERP))
     assert isinstance(refused, OrderRejected)
     floor.send(exit(Side.BUY, "6", MARKET, of=PERP))

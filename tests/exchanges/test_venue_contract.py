@@ -14,11 +14,12 @@ from typing import Any, TypeVar
 
 import pytest
 from msgspec.structs import replace
-from tests.engine.builders import BTC, MINUTE_NS, PERP, T0, candle, order
+from tests.engine.builders import BTC, MINUTE_NS, PERP, SCRIPTED, T0, candle, order
 
 from promethean.domain.events import (
     FundingPaid,
     OrderAccepted,
+    OrderAdopted,
     OrderCancelled,
     OrderExpired,
     OrderFilled,
@@ -32,6 +33,7 @@ from promethean.domain.instants import NS_PER_S
 from promethean.domain.instruments import Instrument
 from promethean.domain.market import Side
 from promethean.domain.orders import Order, OrderRole, OrderStatus, OrderType
+from promethean.domain.positions import Position
 from promethean.exchanges.paper.venue import PaperTerms, PaperVenue
 from promethean.exchanges.port import SimulatedVenue, Venue
 
@@ -100,11 +102,11 @@ class PaperAccount(SimulatedAccount):
         middle = (low + high) / 2
         event = candle(self.minute, middle, high, low, middle, of=self.of)
         self.minute += 1
-        return [report for report in self.venue.advance(event) if not isinstance(report, FundingPaid)]
+        return [report for report in self.venue.advance(event) if not isinstance(report, FundingPaid | OrderAdopted)]
 
     def restart(self, orders: Sequence[Order], positions: Mapping[InstrumentId, Decimal]) -> None:
         self.venue = self._empty()
-        self.venue.restore(orders, positions, CASH)
+        self.venue.restore(orders, [Position(of, SCRIPTED, quantity) for of, quantity in positions.items()], CASH)
 
 
 VENUES: Mapping[str, Callable[[Instrument], Account]] = {"paper": PaperAccount}

@@ -28,6 +28,9 @@ TICK, LOT = D("0.01"), D("0.0001")
 BTC = Instrument(
     InstrumentId("binance:BTCUSDT"), "binance", "BTC", "USDT", MarketType.SPOT, TICK, LOT, D("0.0010"), D(10)
 )  # fmt: skip
+PERP = Instrument(
+    InstrumentId("binance:BTCUSDT-PERP"), "binance", "BTC", "USDT", MarketType.FUTURES, TICK, LOT, D("0.0010"), D(10)
+)  # fmt: skip
 LIMITS = Limits(
     price_fresh_s=D(15),
     order_notional_min=D(10),
@@ -36,6 +39,8 @@ LIMITS = Limits(
     open_positions=D(3),
     total_exposure=D(5000),
     total_exposure_share=D("0.5"),
+    liquidation_distance=D("0.2"),
+    leverage_max=D(3),
     circuit_breaker_daily_loss=D("0.05"),
     circuit_breaker_losing_streak=D(3),
 )
@@ -113,6 +118,11 @@ def short(**now: Any) -> dict[str, Any]:
     return {"intent": {"side": Side.SELL}, "now": now}
 
 
+def perpetual(stop: str, liquidation: str, side: Side = Side.BUY) -> dict[str, Any]:
+    known = {"instrument": PERP, "stop_price": D(stop), "liquidation_price": D(liquidation)}
+    return {"intent": {"side": side}, "now": known}
+
+
 MS = NS_PER_MS
 # For each control: what still passes up to and at the limit, and the first step beyond it.
 BOUNDARIES: dict[str, tuple[list[dict[str, Any]], list[dict[str, Any]]]] = {
@@ -169,6 +179,24 @@ BOUNDARIES: dict[str, tuple[list[dict[str, Any]], list[dict[str, Any]]]] = {
             limit_order("100.10", stop_price=D("100.00")),  # below the entry, but it would trigger at once
             limit_order("99.90", stop_price=D("99.90")),
         ],
+    ),
+    "liquidation_distance": (
+        [
+            perpetual("92.01", "90"),
+            perpetual("92.00", "90"),
+            perpetual("107.99", "110", Side.SELL),
+            perpetual("108.00", "110", Side.SELL),
+        ],
+        [
+            perpetual("91.99", "90"),
+            perpetual("89.99", "90"),
+            perpetual("108.01", "110", Side.SELL),
+            perpetual("111.00", "110", Side.SELL),
+        ],
+    ),
+    "leverage_max": (
+        [{"intent": {"leverage": D("2.99")}}, {"intent": {"leverage": D(3)}}],
+        [{"intent": {"leverage": D("3.01")}}],
     ),
     "order_notional": (
         [sized("10"), sized("10.01"), sized("999.99"), sized("1000")],
@@ -256,6 +284,8 @@ MISSING: dict[str, list[tuple[str, str]]] = {
     "price_fresh": [("now", "mark"), ("limits", "price_fresh_s")],
     "precision": [("now", "instrument")],
     "stop_required": [("now", "stop_price"), ("intent", "protection"), ("now", "mark")],
+    "liquidation_distance": [("limits", "liquidation_distance"), ("now", "instrument"), ("now", "stop_price")],
+    "leverage_max": [("limits", "leverage_max")],
     "order_notional": [("limits", "order_notional_min"), ("limits", "order_notional_max")],
     "open_positions": [("now", "positions"), ("limits", "open_positions")],
     "total_exposure": [
@@ -286,6 +316,10 @@ def test_a_missing_input_refuses(code: str, where: str, name: str) -> None:
     refused = answers[code]
     assert refused is not None
     assert refused.code == code
+
+
+def test_a_perpetual_without_a_known_liquidation_price_is_refused() -> None:
+    assert is_refused_by("liquidation_distance", verdict(now={"instrument": PERP}))
 
 
 def test_with_nothing_known_and_no_limit_every_control_but_none_lets_through() -> None:

@@ -483,7 +483,7 @@ def test_a_start_settles_an_order_in_every_status_and_never_sends_it_again(play:
         assert row["status"] == ends[status].value
         reserved, used = await budget(site)
         assert reserved == 0
-        assert used == held * order.intent.reservation_price
+        assert used == held * order.intent.expected_price
 
     play(story)
 

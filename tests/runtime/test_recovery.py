@@ -14,6 +14,7 @@ import pytest
 from msgspec.structs import replace
 from tests.runtime.world import TERMS, Commits, Cut, Market, Result, Site, Town, desk_of, funded, recorded, rough
 
+from promethean.domain.margin import MAINTENANCE, Margin
 from promethean.domain.sizing import Sizing
 from promethean.engine.desk import Desk
 from promethean.exchanges.paper.venue import PaperTerms
@@ -43,6 +44,15 @@ def lively(at: Market, folder: Path, *, attached_exits: bool = True) -> Desk:
     return desk_of(
         at.instrument, folder, limits=limits, sizing=Sizing(None, Decimal(2500)), attached_exits=attached_exits
     )
+
+
+def margined(at: Market, folder: Path, *, attached_exits: bool = True) -> Desk:
+    """As `lively`, with so thin a margin that it is used up before most stops are reached."""
+    desk = lively(at, folder, attached_exits=attached_exits)
+    limits = replace(desk.limits, leverage_max=Decimal(200), liquidation_distance=Decimal(-100))  # any stop will do
+    margin = Margin(Decimal(100), MAINTENANCE)
+    seats = tuple(replace(seat, margin=margin, limits=limits) for seat in desk.seats)
+    return replace(desk, seats=seats, limits=limits)
 
 
 async def uninterrupted(site: Site) -> Told:
@@ -142,6 +152,23 @@ def test_a_run_killed_at_any_commit_pays_its_funding_once(play: Play, tmp_path: 
     at = rough(1200, 1, futures=True)
     terms = funded(at, 5, 1)
     play(lambda town: compare(town, at, lively(at, tmp_path, attached_exits=attached), few, terms))
+
+
+@pytest.mark.parametrize("attached", [True, False], ids=["exits of the venue", "exits of ours"])
+def test_a_run_killed_around_its_liquidations_is_liquidated_once(play: Play, tmp_path: Path, attached: bool) -> None:
+    at = rough(1200, 1, futures=True)
+
+    async def story(town: Town) -> None:
+        desk = margined(at, tmp_path, attached_exits=attached)
+        site = await town.site(at.named("whole"), desk=desk)
+        told = await uninterrupted(site)
+        taken = [fact for fact, *_ in told.result.facts].count("OrderAdopted")
+        assert taken > 5
+        for number, (cuts, after) in enumerate(few(told.commits)):
+            again = await town.site(at.named(f"cut {number}"), desk=desk)
+            assert_same(told, *await killed_at(again, cuts, after), f"killed at {cuts} of {told.commits}")
+
+    play(story)
 
 
 @pytest.mark.parametrize("futures", [False, True], ids=["spot", "futures"])

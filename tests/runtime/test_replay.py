@@ -106,7 +106,7 @@ def test_the_real_runner_and_the_stepped_backtest_come_to_the_same_trades(play: 
 
     play(story)
     # Which cases are drawn depends on the modules that are loaded, so only that each is there can be asked.
-    assert all(seen[reason] for reason in ("stop", "target", "signal", "end", "funded")), seen
+    assert all(seen[reason] for reason in ("stop", "target", "signal", "end", "funded", "liquidation")), seen
 
 
 def test_without_closing_what_is_open_stays_open(play: Play, tmp_path: Path) -> None:

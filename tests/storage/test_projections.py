@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.runtime.test_recovery import lively
+from tests.runtime.test_recovery import lively, margined
 from tests.runtime.world import BALANCE, Commits, Cut, Market, Process, Site, Town, desk_of, funded, recorded, rough
 
 from promethean.domain.ids import fact_id
@@ -43,8 +43,10 @@ class Told:
     def __post_init__(self) -> None:
         for row in self.rows:
             body = row.body
-            if row.type == "OrderPlanned":
+            if row.type in ("OrderPlanned", "OrderAdopted"):
                 self.orders[body["order_id"]] = {**body, "fills": [], "status": "planned", "evidence": None}
+                if row.type == "OrderAdopted":
+                    self.orders[body["order_id"]].update(status="open", evidence=body["evidence_id"])
             elif row.type == "OrderFilled":
                 order = self.orders[body["fill"]["order_id"]]
                 order["fills"].append(body["fill"])
@@ -170,6 +172,34 @@ def test_funding_is_in_the_ledger_in_its_position_and_in_the_day(run: Run, tmp_p
     assert breaker["funding"] == sum((D(body["amount"]) for body in payments if body["at_ns"] >= today), ZERO)
 
 
+def test_a_liquidation_is_an_order_of_the_venues_in_every_table(run: Run, tmp_path: Path) -> None:
+    at = rough(1500, 3, futures=True)
+
+    async def story(database: Database) -> Books:
+        return await keep_books(await Town(database, tmp_path).site(at, desk=margined(at, tmp_path)))
+
+    books: Books = run(story)
+    taken = [order for order in books.told.orders.values() if order["intent"]["role"] == "liquidation"]
+    assert len(taken) > 5
+    for check in (check_orders, check_fills, check_positions, check_ledger, check_decisions, check_evidence):
+        check(books)
+    rows = books.tables["positions"]
+    assert sum(row["status"] == "liquidated" for row in rows) == len(taken)
+    assert {(row["leverage"], row["margin_mode"]) for row in rows} == {(D(100), "isolated")}
+    for row in rows:
+        assert (row["liquidation_price"] is None) == (row["quantity"] == 0)
+        if row["status"] == "liquidated":  # the margin and no more, down to the tick
+            margin = row["entry_price"] * row["original_quantity"] / 100
+            assert -margin <= row["realised_pnl"] <= -margin + D("0.01") * row["original_quantity"]
+    reserved = {str(row["intent_id"]): row["amount"] for row in books.tables["reservations"]}
+    for identity, order in books.told.orders.items():
+        if not reduces(order):
+            price = order["intent"].get("limit_price", order["intent"]["reference_price"])
+            assert reserved[identity] == round(D(order["intent"]["quantity"]) * D(price) / 100, 12)
+    [budget] = books.tables["budgets"]
+    assert (budget["reserved"], budget["used"]) == budget_use(books.process.state.account)
+
+
 def check_orders(books: Books) -> None:
     orders = {str(row["id"]): row for row in books.tables["orders"]}
     assert orders.keys() == books.told.orders.keys()
@@ -226,11 +256,14 @@ def check_positions(books: Books) -> None:
         assert (row["original_quantity"], row["quantity"]) == (bought, bought - sold)
         assert row["entry_price"] == round(cost / bought, 12)
         assert row["fees"] == sum((D(fill["fee"]["amount"]) for fill in fills), ZERO)
-        assert row["status"] == ("open" if bought > sold else "closed")
+        if bought > sold:
+            assert row["status"] == "open"
         if bought == sold:
+            role = books.told.orders[closed[-1]["order_id"]]["intent"]["role"]
+            assert row["status"] == ("liquidated" if role == "liquidation" else "closed")
+            assert row["close_reason"] == role
             value = sum((D(fill["price"]) * D(fill["quantity"]) for fill in closed), ZERO)
             assert row["realised_pnl"] == (value - cost if entry == "buy" else cost - value)
-            assert row["close_reason"] == books.told.orders[closed[-1]["order_id"]]["intent"]["role"]
 
 
 def check_ledger(books: Books) -> None:
@@ -246,7 +279,7 @@ def check_ledger(books: Books) -> None:
     assert accounts["fee"] == sum((D(fill["fee"]["amount"]) for fill in books.told.fills), ZERO)
     assert accounts["external"] == -BALANCE
     account = books.process.state.account
-    assert account.cash + sum((h.position.cost for h in account.holdings.values()), ZERO) == (
+    assert account.cash + sum((h.position.margin for h in account.holdings.values()), ZERO) == (
         accounts["cash"] + accounts["position"]
     )
     if all(order["intent"]["side"] == "buy" for order in books.told.orders.values() if not reduces(order)):

@@ -86,6 +86,13 @@ def test_a_size_may_be_an_amount_of_quote_units() -> None:
     assert file.sizing == Sizing(None, D(10_000))
 
 
+def test_a_perpetual_may_be_held_on_a_margin_and_in_a_larger_size() -> None:
+    changes = {"market.market_type": "futures", "market.leverage": 3, "parameters.position_size_pct": 300}
+    file = parse({**changes, "execution.maintenance_margin_pct": 1})
+    assert (file.leverage, file.sizing.equity_share, file.simulation.maintenance) == (D(3), D(3), D("0.01"))
+    assert (parse({}).leverage, parse({}).simulation.maintenance) == (D(1), None)
+
+
 @pytest.mark.parametrize(
     ("symbol", "market_type", "kind"),
     [
@@ -147,6 +154,17 @@ MISTAKES: list[tuple[dict[str, Any], str, str]] = [
     ({"market.exchange": REMOVE}, "market.exchange", "is missing"),
     ({"market.market_type": "spto"}, "market.market_type", "did you mean 'spot'?"),
     ({"market.symbol": "BTC/USDT-PERP", "market.market_type": "spot"}, "market.market_type", "remove -PERP"),
+    ({"market.leverage": 3}, "market.leverage", "is for perpetuals; remove it, or say market_type: futures"),
+    ({"market.market_type": "futures", "market.leverage": 126}, "market.leverage", "is 126; it lies between 1 and 125"),
+    ({"market.market_type": "futures", "market.leverage": "3x"}, "market.leverage", "is '3x'; write a number"),
+    (
+        {"market.market_type": "futures", "market.leverage": 50, "execution.maintenance_margin_pct": 2},
+        "execution.maintenance_margin_pct", "is 2, but an entry at 50 x begins with a margin of 2 %",
+    ),
+    (
+        {"market.market_type": "futures", "market.leverage": 2, "parameters.position_size_pct": 201},
+        "parameters.position_size_pct", "is 201; it lies between 0.01 and 200",
+    ),
     ({"market.primary_timeframe": REMOVE}, "market.primary_timeframe", "is missing"),
     ({"market.primary_timeframe": "5min"}, "market.primary_timeframe", "did you mean '5m'"),
     ({"market.timeframes": ["5m", "1m"]}, "market.timeframes", "1m, finer than the primary timeframe 5m; remove it"),

@@ -15,6 +15,7 @@ from promethean.config.tree import Settings
 from promethean.domain.errors import ConfigError
 from promethean.domain.ids import AccountId, StrategyId, UserId
 from promethean.domain.instruments import Instrument, MarketType
+from promethean.domain.margin import Margin
 
 if TYPE_CHECKING:
     from promethean.domain.events import CandleClosed
@@ -208,6 +209,7 @@ async def _projector(
     budget = (BudgetScope.VENUE, account)
     budgets = await accounts.ensure_budgets(database, owner, {budget: cap})
     strategies = {StrategyId(file.id): await _strategy_row(database, owner, file)}
+    margin = desk.seats[0].margin or Margin()
     return Projector(
         Owner(
             account,
@@ -218,6 +220,7 @@ async def _projector(
             build_hash(),
             _hash_of(desk.limits),
             is_funded,
+            margin.maintenance,
         )
     )
 

@@ -12,7 +12,9 @@ from typing import TYPE_CHECKING, Any
 from promethean.app.backtesting import BacktestReport, run
 from promethean.app.details import details, over_holes_words, unreliable_because
 from promethean.domain.errors import ConfigError
+from promethean.domain.instruments import MarketType
 from promethean.domain.money import plain
+from promethean.domain.orders import OrderRole
 
 if TYPE_CHECKING:
     from promethean.app.backtesting import Bench
@@ -66,6 +68,8 @@ def as_object(report: BacktestReport, *, with_trades: bool) -> dict[str, Any]:
         "buy_and_hold_pct": 100 * (float(bench.candles.close[-1]) / float(bench.candles.open[0]) - 1),
         "fees": result.books.fees,
         "funding": result.books.funding if bench.is_funded else None,  # what nobody measures is not zero
+        "leverage": bench.file.leverage,
+        "liquidations": sum(trade.reason == OrderRole.LIQUIDATION for trade in result.books.trades),
         **more,
     }
     if with_trades:
@@ -118,6 +122,7 @@ def _made_of(report: BacktestReport) -> list[tuple[str, str]]:
         ("Fees", f"maker {100 * terms.fee_maker:.4g} %, taker {100 * terms.fee_taker:.4g} % of each fill"),
         ("Slippage", f"{terms.slippage_bps} basis points for an order as large as its candle's volume"),
         ("Funding", _funding_words(bench)),
+        ("Margin", _margin_words(bench)),
         ("Latency", f"{terms.latency_ms} ms"),
         ("Controls", _control_words(bench)),
         ("Market", f"tick {plain(bench.instrument.price_increment)}, lot {plain(bench.instrument.quantity_increment)}"),
@@ -137,6 +142,13 @@ def _funding_words(bench: Bench) -> str:
     if bench.terms.funding is not None:
         return f"{len(bench.terms.funding):,} instants, at the last close before each"
     return "spot pays none" if bench.is_funded else "not known, and not part of the figures"
+
+
+def _margin_words(bench: Bench) -> str:
+    if bench.instrument.market_type is MarketType.SPOT:
+        return "none: bought for the whole price"
+    maintenance = plain(100 * bench.terms.maintenance)
+    return f"isolated, {plain(bench.file.leverage)} x, liquidated below a maintenance margin of {maintenance} %"
 
 
 def write_trades(parts: Sequence[Part], path: Path, is_funded: bool) -> None:

@@ -32,6 +32,7 @@ from promethean.app.variants import remember
 from promethean.config.tree import Settings
 from promethean.domain.errors import ConfigError
 from promethean.domain.instruments import MarketType
+from promethean.domain.money import plain
 
 if TYPE_CHECKING:
     from promethean.domain.books import BookSeries
@@ -185,11 +186,25 @@ def prepare(settings: Settings, options: BacktestOptions) -> Bench:
         terms = dataclasses.replace(terms, funding=funding_table(options.funding, instrument, candles, remarks.append))
     elif instrument.market_type is MarketType.FUTURES:
         remarks.append(UNFUNDED)
+    if (beyond := _stop_beyond_margin(file, instrument, terms)) is not None:
+        remarks.append(beyond)
     remarks += remarks_of(make_strategy(file, instrument, timeframe, settings))
     return Bench(
         file, instrument, timeframe, candles, terms, options.cash, source, coverage, tuple(remarks), settings,
         options.limits, sha256, candles is not whole, books,
     )  # fmt: skip
+
+
+def _stop_beyond_margin(file: StrategyFile, instrument: Instrument, terms: PaperTerms) -> str | None:
+    """That the venue takes positions away before their stop is reached; None where the stop comes first."""
+    room = 1 / file.leverage - terms.maintenance
+    if instrument.market_type is MarketType.SPOT or file.exits.protection.stop_loss <= room:
+        return None
+    stop, leverage = plain(100 * file.exits.protection.stop_loss), plain(file.leverage)
+    return (
+        f"the stop at {stop} % lies beyond the liquidation, {plain(round(100 * room, 4))} % from the entry at "
+        f"{leverage} x: the margin is lost first; bring the stop closer or lower market.leverage"
+    )
 
 
 def run(bench: Bench, strategy: ArrayStrategy | None = None) -> Backtest:

@@ -15,6 +15,7 @@ from promethean.config.units import fraction
 from promethean.domain.errors import ConfigError, unknown_name
 from promethean.domain.ids import StrategyId
 from promethean.domain.instruments import Instrument, MarketType
+from promethean.domain.margin import MAINTENANCE, Margin
 from promethean.domain.orders import OrderType
 
 if TYPE_CHECKING:
@@ -80,6 +81,8 @@ def account_limits(settings: Settings) -> dict[str, Decimal]:
         "open_positions": Decimal(risk.open_positions),
         "total_exposure": risk.total_exposure,
         "total_exposure_share": fraction(risk.total_exposure_pct),
+        "liquidation_distance": fraction(risk.liquidation_distance_pct),
+        "leverage_max": risk.leverage_max,
         "circuit_breaker_daily_loss": fraction(risk.circuit_breaker_daily_loss_pct),
         "circuit_breaker_losing_streak": Decimal(risk.circuit_breaker_losing_streak),
     }
@@ -282,7 +285,8 @@ def make_desk(
     mode, threshold = _aggregation(file, settings)
     if file.technical is not None or file.conditions is not None:
         mode = Aggregation.THRESHOLD  # sources that are counted already, and conditions that hold, are one voice
-    slippage = file.slippage_tolerance
+    slippage, terms = file.slippage_tolerance, paper_terms(settings, instrument, file.simulation)
+    is_margined = instrument.market_type is MarketType.FUTURES
     seat = Seat(
         strategy=silent or listen(strategy, recorded, books),
         instrument=instrument,
@@ -294,11 +298,12 @@ def make_desk(
         order_type=file.order_type or OrderType(settings.execution.order_type),
         slippage_tolerance=slippage if slippage is not None else fraction(settings.execution.slippage_max_pct),
         cooldown_ns=file.cooldown_bars * timeframe_ns(timeframe),
-        can_short=instrument.market_type is MarketType.FUTURES,
+        can_short=is_margined,
         limits=limits,
         attached_exits=venue.attached_exits,
         on_opposite=OnOpposite(file.exits.on_opposite or OnOpposite.KEEP_AND_TIGHTEN),
-        fee_taker=paper_terms(settings, instrument, file.simulation).fee_taker,
+        fee_taker=terms.fee_taker,
+        margin=Margin(file.leverage, terms.maintenance) if is_margined else None,
     )
     return Desk((seat,), limits)
 
@@ -319,6 +324,7 @@ def paper_terms(settings: Settings, instrument: Instrument, simulation: Simulati
         latency_ms=execution.paper_latency_ms if simulation.latency_ms is None else simulation.latency_ms,
         participation_max=simulation.participation_max or execution.participation_max,
         seed=settings.app.seed,
+        maintenance=MAINTENANCE if simulation.maintenance is None else simulation.maintenance,
     )
 
 

@@ -232,6 +232,15 @@ class Risk(Group):
     total_exposure_pct: Annotated[
         Decimal, Key("the same as a share of equity", minimum=Decimal("0.1"), maximum=100)
     ] = Decimal(50)
+    liquidation_distance_pct: Annotated[
+        Decimal,
+        Key(
+            "share of the way from an entry to its liquidation that the stop stays away from it", minimum=0, maximum=90
+        ),
+    ] = Decimal(20)
+    leverage_max: Annotated[Decimal, Key("notional of a position, in times of its margin", minimum=1, maximum=125)] = (
+        Decimal(1)
+    )
     circuit_breaker_daily_loss_pct: Annotated[
         Decimal, Key("loss of the day, as a share of its first equity, that trips the breaker", Decimal("0.1"), 50)
     ] = Decimal(5)

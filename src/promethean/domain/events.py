@@ -15,7 +15,7 @@ from msgspec import Struct
 from promethean.domain.candles import Candle
 from promethean.domain.ids import ClientOrderId, InstrumentId, Lineage, OrderId, StrategyId
 from promethean.domain.market import Quote, Side
-from promethean.domain.orders import Exit, Intent
+from promethean.domain.orders import Exit, Intent, Order, OrderStatus
 from promethean.domain.positions import Fill
 from promethean.domain.signals import Signal
 from promethean.domain.verdicts import Refused
@@ -254,6 +254,27 @@ class OrderFilled(Struct, frozen=True):
         return self.fill.executed_at_ns
 
 
+class OrderAdopted(Struct, frozen=True):
+    """An order at the venue that nobody here planned is part of the account from now on: the venue liquidates."""
+
+    at_ns: int
+    order_id: OrderId
+    client_order_id: ClientOrderId
+    intent: Intent
+    evidence_id: str
+
+    def order(self) -> Order:
+        """The order, as it stands at the venue."""
+        return Order(
+            self.order_id,
+            self.client_order_id,
+            self.intent,
+            OrderStatus.OPEN,
+            evidence_id=self.evidence_id,
+            sent_at_ns=self.at_ns,
+        )
+
+
 class OrderCancelled(Struct, frozen=True):
     """The venue ended the order before it was filled whole."""
 
@@ -326,7 +347,7 @@ MarketEvent: TypeAlias = CandleClosed | QuoteObserved
 OrderReport: TypeAlias = (
     OrderAccepted | OrderRejected | OrderFilled | OrderCancelled | OrderExpired | OrderOutcomeUnknown | OrderFoundAbsent
 )
-VenueReport: TypeAlias = OrderReport | FundingPaid
+VenueReport: TypeAlias = OrderReport | OrderAdopted | FundingPaid
 AccountEvent: TypeAlias = (
     VenueReport
     | AccountOpened

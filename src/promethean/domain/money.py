@@ -6,6 +6,9 @@ from decimal import Decimal
 
 from msgspec import Struct
 
+MONEY_STEP = Decimal("1e-12")
+"""Quotients are cut here once, so that ledger rows sum to zero in NUMERIC(38,18)."""
+
 
 class Money(Struct, frozen=True):
     """amount: Decimal, in units of `currency`; may be negative (a rebate, a loss)."""

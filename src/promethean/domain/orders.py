@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import enum
-from decimal import Decimal
+from decimal import ROUND_HALF_EVEN, Decimal
 from types import MappingProxyType
 
 from msgspec import Struct
@@ -12,6 +12,7 @@ from msgspec.structs import replace
 from promethean.domain.ids import ClientOrderId, InstrumentId, OrderId, StrategyId
 from promethean.domain.instants import NS_PER_S
 from promethean.domain.market import Side
+from promethean.domain.money import MONEY_STEP
 
 ZERO = Decimal(0)
 VALIDITY_NS = 5 * NS_PER_S  # a venue refuses an order that arrives later than this after its claim
@@ -50,6 +51,7 @@ class OrderRole(enum.StrEnum):
     TARGET = "target"
     TIME = "time"
     SIGNAL = "signal"
+    LIQUIDATION = "liquidation"
     MANUAL = "manual"
     BREAKER = "breaker"
     KILL = "kill"
@@ -147,6 +149,7 @@ class Intent(Struct, frozen=True):
     protection:      exits of an entry; None for orders that only reduce and do not reverse.
     leg:             number of the take-profit tier, from 1; 0 for everything else.
     attached:        whether the venue holds the exits of this entry and makes them at its fills.
+    leverage:        of an entry: its notional in times of the margin that it ties up; None: bought for its whole price.
     reverses:        whether the other side is to be entered once this order has closed the position; its protection is
                      that of the new entry.
     expires_at_ns:   with GTD, when the venue ends what is not filled.
@@ -171,6 +174,7 @@ class Intent(Struct, frozen=True):
     leg: int = 0
     attached: bool = False
     reverses: bool = False
+    leverage: Decimal | None = None
 
     def __post_init__(self) -> None:
         if self.quantity <= 0 or self.reference_price <= 0:
@@ -183,14 +187,24 @@ class Intent(Struct, frozen=True):
             raise ValueError(f"an expiry belongs to GTD orders and to nothing else: {self}")
 
     @property
-    def reservation_price(self) -> Decimal:
-        """The limit price, else the reference price: what a base unit of it sets aside, in quote units."""
+    def expected_price(self) -> Decimal:
+        """The limit price, else the reference price, quote units per base unit."""
         return self.limit_price if self.limit_price is not None else self.reference_price
+
+    @property
+    def reservation(self) -> Decimal:
+        """What an entry sets aside, quote units: its notional, or the margin for it."""
+        return self.reserved(self.quantity)
+
+    def reserved(self, quantity: Decimal) -> Decimal:
+        """What so many base units of an entry set aside, quote units."""
+        amount = quantity * self.expected_price
+        return amount if self.leverage is None else (amount / self.leverage).quantize(MONEY_STEP, ROUND_HALF_EVEN)
 
     @property
     def notional(self) -> Decimal:
         """Quantity at the limit price, else at the reference price; quote units."""
-        return self.quantity * self.reservation_price
+        return self.quantity * self.expected_price
 
 
 class OrderStatus(enum.StrEnum):

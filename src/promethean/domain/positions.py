@@ -9,10 +9,11 @@ from msgspec.structs import replace
 
 from promethean.domain.ids import InstrumentId, OrderId, StrategyId
 from promethean.domain.market import Side
-from promethean.domain.money import Money
+from promethean.domain.money import MONEY_STEP, Money
+from promethean.domain.orders import Intent
 
 ZERO = Decimal(0)
-_MONEY_STEP = Decimal("1e-12")  # quotients are cut here once, so that ledger rows sum to zero in NUMERIC(38,18)
+ONE = Decimal(1)
 
 
 class Fill(Struct, frozen=True):
@@ -42,10 +43,13 @@ class Fill(Struct, frozen=True):
 
 
 class Booking(Struct, frozen=True):
-    """What one fill does to money, all in quote units: cash + cost - realised + fee sums to zero."""
+    """What one fill does to money, all in quote units: cash + margin - realised + fee sums to zero.
+
+    margin: what is set aside for the position; without leverage its cost.
+    """
 
     cash: Decimal
-    cost: Decimal
+    margin: Decimal
     realised: Decimal
     fee: Decimal
 
@@ -54,11 +58,13 @@ class Position(Struct, frozen=True):
     """What an account holds of one instrument for one strategy, from fills only.
 
     quantity:          base units, signed: above zero is long.
-    cost:              quote units put in for what is held, always positive or zero.
+    cost:              quote units that what is held was opened for, always positive or zero.
     original_quantity: base units bought or sold to build it; tiers close shares of this.
     realised, fees:    quote units since it was opened; realised excludes fees and funding.
     funding:           quote units paid since it was opened, below zero when received; funded_at_ns: when last.
     entry_notional, exit_notional: quote units over everything opened and closed so far; averages follow from them.
+    leverage:          cost in times of the margin that is set aside for it.
+    opened_by:         the order whose fill opened it.
     """
 
     instrument: InstrumentId
@@ -74,6 +80,18 @@ class Position(Struct, frozen=True):
     entry_notional: Decimal = ZERO
     funding: Decimal = ZERO
     funded_at_ns: int = 0
+    leverage: Decimal = ONE
+    opened_by: OrderId = OrderId("")
+
+    @classmethod
+    def flat(cls, intent: Intent) -> Position:
+        """What a strategy holds before the first fill of this intent."""
+        return cls(intent.instrument, intent.strategy, leverage=intent.leverage or ONE)
+
+    @property
+    def margin(self) -> Decimal:
+        """Quote units set aside for what is held: its cost, or the leverage's part of it."""
+        return self.cost if self.leverage == 1 else (self.cost / self.leverage).quantize(MONEY_STEP, ROUND_HALF_EVEN)
 
     @property
     def is_open(self) -> bool:
@@ -122,9 +140,9 @@ class Position(Struct, frozen=True):
         closing = min(fill.quantity, abs(self.quantity))
         if closing == fill.quantity:
             return self._closed(fill, closing, fee)
-        fee_closing = (fee * closing / fill.quantity).quantize(_MONEY_STEP, ROUND_HALF_EVEN)
+        fee_closing = (fee * closing / fill.quantity).quantize(MONEY_STEP, ROUND_HALF_EVEN)
         flat, first = self._closed(fill, closing, fee_closing)
-        fresh = Position(self.instrument, self.strategy)
+        fresh = Position(self.instrument, self.strategy, leverage=self.leverage)
         turned, second = fresh._opened(fill, fill.quantity - closing, fee - fee_closing)
         turned = replace(
             turned,
@@ -134,13 +152,21 @@ class Position(Struct, frozen=True):
             funded_at_ns=flat.funded_at_ns,
         )
         return turned, Booking(
-            first.cash + second.cash, first.cost + second.cost, first.realised, first.fee + second.fee
+            first.cash + second.cash, first.margin + second.margin, first.realised, first.fee + second.fee
         )
 
     def _opened(self, fill: Fill, quantity: Decimal, fee: Decimal) -> tuple[Position, Booking]:
         cost = fill.price * quantity
         # What was closed is another trade: a position that was flat starts with nothing behind it.
-        held = self if self.quantity else Position(self.instrument, self.strategy, opened_at_ns=fill.executed_at_ns)
+        held = self
+        if not self.quantity:
+            held = Position(
+                self.instrument,
+                self.strategy,
+                opened_at_ns=fill.executed_at_ns,
+                leverage=self.leverage,
+                opened_by=fill.order_id,
+            )
         position = Position(
             held.instrument,
             held.strategy,
@@ -155,12 +181,15 @@ class Position(Struct, frozen=True):
             held.entry_notional + cost,
             held.funding,
             held.funded_at_ns,
+            held.leverage,
+            held.opened_by,
         )
-        return position, Booking(-cost - fee, cost, ZERO, fee)
+        margin = position.margin - held.margin
+        return position, Booking(-margin - fee, margin, ZERO, fee)
 
     def _closed(self, fill: Fill, quantity: Decimal, fee: Decimal) -> tuple[Position, Booking]:
         held = abs(self.quantity)
-        partial = (self.cost * quantity / held).quantize(_MONEY_STEP, ROUND_HALF_EVEN)
+        partial = (self.cost * quantity / held).quantize(MONEY_STEP, ROUND_HALF_EVEN)
         cost = self.cost if quantity == held else min(partial, self.cost)  # dust may round to more than there is
         value = fill.price * quantity
         realised = value - cost if self.quantity > 0 else cost - value
@@ -178,5 +207,8 @@ class Position(Struct, frozen=True):
             self.entry_notional,
             self.funding,
             self.funded_at_ns,
+            self.leverage,
+            self.opened_by,
         )
-        return position, Booking(cost + realised - fee, -cost, realised, fee)
+        released = self.margin - position.margin
+        return position, Booking(released + realised - fee, -released, realised, fee)

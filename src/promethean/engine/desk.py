@@ -13,6 +13,7 @@ from msgspec import Struct
 
 from promethean.domain.ids import InstrumentId, Names
 from promethean.domain.instruments import Instrument
+from promethean.domain.margin import Margin
 from promethean.domain.orders import OrderType, Protection
 from promethean.domain.sizing import Sizing
 from promethean.engine.decide import Aggregation
@@ -37,6 +38,7 @@ class Seat(Struct, frozen=True):
     can_short:          False at spot markets, where a SELL only closes.
     controls:           what is asked before an order.
     attached_exits:     whether the venue can take the exits with the entry and make them at its fills.
+    margin:             what a perpetual ties up, and where it is liquidated; None at spot markets.
     fee_taker:          fraction of the notional that a closing order costs, for breakeven and what a close would leave.
     """
 
@@ -56,6 +58,7 @@ class Seat(Struct, frozen=True):
     controls: Controls = ALL
     on_opposite: OnOpposite = OnOpposite.KEEP_AND_TIGHTEN
     fee_taker: Decimal = Decimal(0)
+    margin: Margin | None = None
 
     @property
     def attaches(self) -> bool:

@@ -128,6 +128,7 @@ def _entry_intent(flow: Flow, seat: Seat, wish: _Wish, quantity: Decimal, refere
         expires_at_ns=None if limit_price is None else now_ns + seat.timeframe_ns,
         protection=wish.protection,
         attached=seat.attaches,
+        leverage=seat.margin.leverage if seat.margin is not None and seat.margin.leverage != ONE else None,
     )
 
 

@@ -51,7 +51,7 @@ def answer(flow: Flow, intent: Intent, verdict: Passed | Refused, situation: Sit
             account = flow.state.account
             assert account.lineage is not None, "a runner has started before anything is planned"
             identity, client = flow.desk.names.order(account.id, account.lineage, account.sequence + 1, len(flow.trail))
-            reservation = ZERO if intent.reduce_only else intent.notional
+            reservation = ZERO if intent.reduce_only else intent.reservation
             flow.emit(OrderPlanned(now_ns, identity, client, intent, reservation, controls, inputs))
 
 
@@ -66,10 +66,12 @@ def situation_of(state: State, seat: Seat, intent: Intent) -> Situation:
             slots.add((order.intent.strategy, order.intent.instrument))
         if order.status is OrderStatus.UNKNOWN and order.intent.instrument == seat.instrument.id:
             unknown += 1
-    stop = None
-    if intent.protection is not None and not intent.reduce_only:
-        entry = intent.limit_price if intent.limit_price is not None else intent.reference_price
-        stop = stop_price(entry, intent.side, intent.protection, seat.instrument)
+    stop = liquidation = None
+    if not intent.reduce_only:
+        if intent.protection is not None:
+            stop = stop_price(intent.expected_price, intent.side, intent.protection, seat.instrument)
+        if seat.margin is not None:
+            liquidation = seat.margin.liquidation_price(intent.expected_price, intent.side, seat.instrument)
     day = account.day
     return Situation(
         now_ns=state.now_ns,
@@ -87,6 +89,7 @@ def situation_of(state: State, seat: Seat, intent: Intent) -> Situation:
         unknown_orders=unknown,
         cooldown_until_ns=account.stopped_at.get(slot, -seat.cooldown_ns) + seat.cooldown_ns,
         stop_price=stop,
+        liquidation_price=liquidation,
     )
 
 

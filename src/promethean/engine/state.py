@@ -28,6 +28,7 @@ from promethean.domain.events import (
     IntentRefused,
     LeaseLost,
     OrderAccepted,
+    OrderAdopted,
     OrderCancelled,
     OrderClaimed,
     OrderDropped,
@@ -49,13 +50,13 @@ from promethean.domain.events import (
 )
 from promethean.domain.ids import AccountId, InstrumentId, Lineage, OrderId, StrategyId
 from promethean.domain.market import Mark, MarketView
+from promethean.domain.money import MONEY_STEP
 from promethean.domain.orders import Order, OrderRole, OrderStatus, OrderStep, Protection
 from promethean.domain.positions import Fill, Position
 from promethean.engine.tallies import Day, Totals
 from promethean.execution.bracket import Bracket, Stop
 
 ZERO = Decimal(0)
-_MONEY_STEP = Decimal("1e-12")
 Slot = tuple[StrategyId, InstrumentId]
 ENDED_KEPT = 64  # orders that ended and may still see a late or a repeated report
 
@@ -130,7 +131,7 @@ class State(Struct, frozen=True):
             mark = self.view.mark(holding.position.instrument)
             if mark is None:
                 return None
-            equity += holding.position.cost + holding.position.unrealised(_price(mark))
+            equity += holding.position.margin + holding.position.unrealised(_price(mark))
         return equity
 
     def exposure(self) -> Decimal | None:
@@ -143,7 +144,7 @@ class State(Struct, frozen=True):
             exposure += abs(holding.position.quantity) * _price(mark)
         for order in self.account.orders.values():
             if not order.intent.reduce_only:
-                exposure += order.remaining * order.intent.reservation_price
+                exposure += order.remaining * order.intent.expected_price
         return exposure
 
 
@@ -264,6 +265,12 @@ def _order_dropped(account: Account, event: OrderDropped) -> Changes:
     return _stepped(account, event.order_id, OrderStep.DROPPED, None)
 
 
+def _order_adopted(account: Account, event: OrderAdopted) -> Changes:
+    if event.order_id in account.orders or event.order_id in account.ended:
+        return {}  # a pass that was interrupted is told again
+    return {"orders": {**account.orders, event.order_id: event.order()}}
+
+
 def _order_accepted(account: Account, event: OrderAccepted) -> Changes:
     order = account.orders.get(event.order_id)
     if order is None:
@@ -378,7 +385,7 @@ def _booked(account: Account, order: Order, event: OrderFilled) -> Changes:
     """The money and the position that a fill moves."""
     fill, intent = event.fill, order.intent
     slot = (intent.strategy, intent.instrument)
-    holding = account.holdings.get(slot) or Holding(Position(intent.instrument, intent.strategy), None)
+    holding = account.holdings.get(slot) or Holding(Position.flat(intent), None)
     position, booking = holding.position.apply(fill)
     holdings = dict(account.holdings)
     stopped_at = account.stopped_at
@@ -391,7 +398,7 @@ def _booked(account: Account, order: Order, event: OrderFilled) -> Changes:
         holdings[slot] = Holding(position, protection, tiers_done, used, holding.stop)
     else:
         holdings.pop(slot, None)
-        if intent.role.is_stop:
+        if intent.role.is_stop or intent.role is OrderRole.LIQUIDATION:
             stopped_at = {**stopped_at, slot: fill.executed_at_ns}
     totals = replace(
         account.totals,
@@ -414,11 +421,11 @@ def _booked(account: Account, order: Order, event: OrderFilled) -> Changes:
 def _budget_used(holding: Holding, position: Position, order: Order, fill: Fill) -> Decimal:
     """What an entry reserved stays taken while it is held, in proportion to what is left of it."""
     if not order.intent.reduce_only:
-        return holding.used + fill.quantity * order.intent.reservation_price
+        return holding.used + order.intent.reserved(fill.quantity)
     held = abs(holding.position.quantity)
     if not held:
         return fill.notional  # an exit that came after the position was gone has opened one
-    return (holding.used * abs(position.quantity) / held).quantize(_MONEY_STEP)
+    return (holding.used * abs(position.quantity) / held).quantize(MONEY_STEP)
 
 
 def _funding_paid(account: Account, event: FundingPaid) -> Changes:
@@ -489,6 +496,7 @@ _CHANGES: Mapping[type[Any], Callable[[Account, Any], Changes]] = MappingProxyTy
         OrderClaimed: _order_claimed,
         OrderDropped: _order_dropped,
         OrderAccepted: _order_accepted,
+        OrderAdopted: _order_adopted,
         OrderRejected: _order_rejected,
         OrderOutcomeUnknown: _order_outcome_unknown,
         OrderFoundAbsent: _order_found_absent,

@@ -11,7 +11,45 @@ import math
 import numpy as np
 
 from promethean.domain.candles import FloatArray, IntArray
-from promethean.evaluation._grid import nearest_step, on_grid, share_equally, whole_steps
+from promethean.evaluation._grid import on_grid, share_equally, whole_steps
+from promethean.evaluation._orders import (
+    AMOUNT,
+    BEARS,
+    BREAKS_EVEN,
+    CAN_SHORT,
+    COOLDOWN,
+    FEE_MAKER,
+    FEE_TAKER,
+    FLIPS,
+    HEARD,
+    HOLD,
+    HOLD_ALWAYS,
+    LARGEST,
+    LENGTH,
+    LOT,
+    LOT_SCALE,
+    LOT_STEP,
+    LOTS_MIN,
+    MARGIN,
+    NOTIONAL_MIN,
+    OPTIMISTIC,
+    PARTICIPATION,
+    SHARE,
+    SLIPPAGE,
+    STEADY,
+    TICK,
+    TICK_SCALE,
+    TIGHTENS,
+    TRAIL,
+    TRAIL_BY_TIER,
+    TRAIL_FROM,
+    first_stop,
+    lost,
+    nearest_tick,
+    taken_price,
+    tier_lots,
+    towards,
+)
 from promethean.evaluation._search import (
     LEAVES_LONG,
     LEAVES_SHORT,
@@ -23,6 +61,7 @@ from promethean.evaluation.rules import (
     BREAKEVEN,
     ENTRY,
     IN_RANGE,
+    LIQUIDATION,
     REVERSAL,
     SIGNAL,
     STOP,
@@ -43,9 +82,10 @@ FOUND, TOO_MANY, TOO_THIN = 0, 1, 2
 # What the loop carries from candle to candle: places in two small arrays.  Helpers get these and single numbers: every
 # array that a call hands over costs as much as a candle.
 
-CASH, HELD, COST, STOP_AT, ENTERED_AT, STARTED_AT, BEFORE, PEAK, TARGET_AT = range(9)
+CASH, HELD, COST, STOP_AT, ENTERED_AT, STARTED_AT, BEFORE, PEAK, TARGET_AT, TAKEN_AT = range(10)
 """Floats: cash, lots held, what they cost, price of the stop, of the entry, of the first stop, cash before the entry,
-the best price that the stop has followed, the price of the nearest target that is left, signed by the side."""
+the best price that the stop has followed, the price of the nearest target that is left, signed by the side, the price
+at which the position is liquidated.  Cash is as if all of the cost had been paid from it."""
 COUNT, WAY, STOPPED_BY, OPENED, TIERS, DONE, LEAVING, REVERSES, DECIDED, STOPPED_NS, UNKNOWN = range(11)
 """Integers: fills, side held, what put the stop there, candle of the entry, tiers, whether one is done, why it is left
 at the next open or 0, whether the other side follows, candle of the decision, when a stop closed last,
@@ -55,78 +95,7 @@ REFUSALS = ("cooldown", "too_small", "stop_required", "insufficient_balance")
 """Why entries are refused, by the codes of the controls and of the venue."""
 NEVER = -(2**62)
 
-(
-    AMOUNT, SHARE, LARGEST, STOP_LOSS, FEE_MAKER, FEE_TAKER, SLIPPAGE, PARTICIPATION, OPTIMISTIC, CAN_SHORT, COOLDOWN,
-    LENGTH, HEARD, TRAIL, TRAIL_FROM, TRAIL_BY_TIER, BREAKS_EVEN, HOLD, HOLD_ALWAYS, TIGHTENS, FLIPS,
-    LOT, LOTS_MIN, NOTIONAL_MIN, TICK, TICK_SCALE, LOT_STEP, LOT_SCALE, STEADY,
-) = range(1, 30)  # fmt: skip
-"""The places of the rules, as `Rules.numbers` writes them."""
-
-
 _gain_pct, _bars_held = inlined(gain_pct), inlined(bars_held)
-
-
-@inlined
-def _nearest_tick(price: float, side: int, rules: FloatArray) -> float:
-    """The nearest tick of a price on the winning side of an entry; halfway, the one further from the entry."""
-    steps = float(price * rules[TICK_SCALE] / rules[TICK])
-    return nearest_step(steps, side > 0) * float(rules[TICK]) / float(rules[TICK_SCALE])
-
-
-@inlined
-def _taken(price: float, side: int, quantity: float, traded: float, rules: FloatArray) -> float:
-    """The price of an order that takes liquidity.  traded: volume of the candle, base units."""
-    if rules[SLIPPAGE] > 0.0:
-        price *= 1.0 + side * rules[SLIPPAGE] / 10_000.0 * math.sqrt(quantity / traded)
-    return on_grid(price, rules[TICK], rules[TICK_SCALE], side)
-
-
-@inlined
-def _tier_lots(
-    lots: float, entry: float, side: int, targets: FloatArray, shares: FloatArray, is_fixed: bool, rules: FloatArray,
-    exits: FloatArray,
-) -> None:  # fmt: skip
-    """Price and lots of each take-profit tier of a position, zero lots for one that does not come to rest.
-
-    targets: fractions of the entry price, or, where `is_fixed`, prices.  shares: fractions of the position.
-    exits:   is written to: prices in the first row, lots in the second.
-    """
-    lots_min, tiers = rules[LOTS_MIN], len(shares)
-    total = 0.0
-    for k in range(tiers):
-        total += shares[k]
-    remaining, carried = lots, 0.0
-    for k in range(tiers):
-        if abs(total - 1.0) < 1e-12 and k == tiers - 1:
-            size = remaining
-        else:
-            size = min(whole_steps(lots * shares[k], 0) + carried, remaining)
-        if remaining - size < lots_min:
-            size = remaining
-        too_small = size < lots_min or size <= 0.0
-        carried = size if too_small else 0.0
-        exits[1, k] = 0.0 if too_small else size
-        remaining -= exits[1, k]
-    left, carried = lots, 0.0
-    for k in range(tiers):
-        # The nearest tick; halfway, the one further from the entry.
-        price = _nearest_tick(targets[k] if is_fixed else entry * (1.0 + targets[k] * side), side, rules)
-        exits[0, k] = price
-        size = min(exits[1, k] + carried, left)
-        is_loss = (price - entry) * side <= 0.0
-        if size <= 0.0 or price <= 0.0 or price * size * rules[LOT] < rules[NOTIONAL_MIN] or is_loss:
-            carried = size
-            exits[1, k] = 0.0
-            continue
-        carried = 0.0
-        exits[1, k] = size
-        left -= size
-
-
-@inlined
-def _towards(price: float, way: int, rules: FloatArray) -> float:
-    """A stop on the tick grid, rounded towards less risk."""
-    return on_grid(price, rules[TICK], rules[TICK_SCALE], way)
 
 
 @inlined
@@ -152,21 +121,15 @@ def _wanted(
     if lots <= 0.0 or lots < rules[LOTS_MIN] or notional < rules[NOTIONAL_MIN]:
         places[TOO_SMALL] += 1
         return 0.0
-    rests = _first_stop(reference, way, stop, rules)
+    rests = first_stop(reference, way, stop, rules)
     if (rests >= reference or rests <= 0.0) if way > 0 else rests <= reference:
         places[MISPLACED] += 1
         return 0.0
     # What a float cannot tell from the cash that is there is that cash.
-    if notional * (1.0 + rules[FEE_TAKER]) > account[CASH] * (1.0 + 1e-12):
+    if notional * (rules[MARGIN] + rules[FEE_TAKER]) > account[CASH] * (1.0 + 1e-12):
         places[TOO_LARGE] += 1
         return 0.0
     return lots
-
-
-@inlined
-def _first_stop(entry: float, way: int, stop: float, rules: FloatArray) -> float:
-    """Where the stop of an entry at this price begins: at a price of its own, or as far away as the rules say."""
-    return _towards(entry * (1.0 - rules[STOP_LOSS] * way) if math.isnan(stop) else stop, way, rules)
 
 
 @inlined
@@ -186,12 +149,14 @@ def _leave(
 ) -> bool:  # fmt: skip
     """Close some lots where the order met the market; False where the candle is too thin to fill it whole."""
     way, quantity = places[WAY], lots * rules[LOT]
-    if rules[PARTICIPATION] < WHOLE and quantity > rules[PARTICIPATION] * traded:
+    if what & ~IN_RANGE == LIQUIDATION:
+        price, fee = lost(account[ENTERED_AT], way, rules[MARGIN], rules), 0.0
+    elif rules[PARTICIPATION] < WHOLE and quantity > rules[PARTICIPATION] * traded:
         return False
-    if what & ~IN_RANGE == TARGET:
+    elif what & ~IN_RANGE == TARGET:
         price, fee = on_grid(met, rules[TICK], rules[TICK_SCALE], 0), rules[FEE_MAKER]
     else:
-        price, fee = _taken(met, -way, quantity, traded, rules), rules[FEE_TAKER]
+        price, fee = taken_price(met, -way, quantity, traded, rules), rules[FEE_TAKER]
     part = account[COST] if lots == account[HELD] else account[COST] * lots / account[HELD]
     value = price * quantity
     account[CASH] += (value if way > 0 else 2.0 * part - value) - value * fee
@@ -213,6 +178,11 @@ def _meet(
     carried the entry beyond them.
     """
     way, no_number = places[WAY], int(np.int64(0))  # a constant would be compiled for on its own
+    is_behind = (account[STOP_AT] - account[TAKEN_AT]) * way < 0.0
+    if (worst - account[TAKEN_AT]) * way <= 0.0 and (not in_range or is_behind):
+        places[STOPPED_NS] = opened_ns + int(rules[LENGTH]) - 1 if in_range else opened_ns
+        what, met = LIQUIDATION + in_range, account[TAKEN_AT]
+        return _leave(met, account[HELD], what, no_number, i, traded, rules, fills, account, places)
     if (worst <= account[STOP_AT]) if way > 0 else (worst >= account[STOP_AT]):
         places[STOPPED_NS] = opened_ns + int(rules[LENGTH]) - 1 if in_range else opened_ns
         what, met = places[STOPPED_BY] + in_range, account[STOP_AT] if in_range else opened
@@ -242,7 +212,7 @@ def _follow(best: float, rules: FloatArray, account: FloatArray, places: IntArra
     way, entry = places[WAY], account[ENTERED_AT]
     if rules[TRAIL] > 0.0 and _follows(best, rules, account, places):
         account[PEAK] = best
-        _tighten(_towards(best * (1.0 - rules[TRAIL] * way), way, rules), TRAILING, account, places)
+        _tighten(towards(best * (1.0 - rules[TRAIL] * way), way, rules), TRAILING, account, places)
     if rules[BREAKS_EVEN] > 0.0:
         gained = on_grid(2.0 * entry - account[STARTED_AT], rules[TICK], rules[TICK_SCALE], 0)
         if places[DONE] > 0 or (best >= gained if way > 0 else best <= gained):
@@ -255,14 +225,14 @@ def _follows(best: float, rules: FloatArray, account: FloatArray, places: IntArr
     way = places[WAY]
     if places[TIERS] and rules[TRAIL_BY_TIER] > 0.0:
         return bool(places[DONE] > 0)
-    begins = _nearest_tick(account[ENTERED_AT] * (1.0 + rules[TRAIL_FROM] * way), way, rules)
+    begins = nearest_tick(account[ENTERED_AT] * (1.0 + rules[TRAIL_FROM] * way), way, rules)
     return best >= begins if way > 0 else best <= begins
 
 
 @inlined
 def _even(way: int, entry: float, rules: FloatArray) -> float:
     fee = rules[FEE_TAKER] * way
-    return _towards(entry * (1.0 + fee) / (1.0 - fee), way, rules)
+    return towards(entry * (1.0 + fee) / (1.0 - fee), way, rules)
 
 
 @inlined
@@ -307,7 +277,7 @@ def _judge(
         places[LEAVING], places[DECIDED] = SIGNAL, i
         places[REVERSES] = 1 if rules[CAN_SHORT] > 0.0 and (losing or rules[FLIPS] > 0.0) else 0
     elif places[STOPPED_BY] != TIGHTENED:
-        price = _towards((account[STOP_AT] + close) / 2.0, way, rules)
+        price = towards((account[STOP_AT] + close) / 2.0, way, rules)
         even = _even(way, account[ENTERED_AT], rules)
         if (even - price) * way > 0.0 and (close - even) * way > 0.0:
             price = even
@@ -325,6 +295,13 @@ def _find_target(exits: FloatArray, account: FloatArray, places: IntArray) -> No
 
 
 @inlined
+def _nearest_loss(account: FloatArray, places: IntArray) -> float:
+    """The nearest price on the losing side at which the position goes: its stop, or its liquidation."""
+    stop, taken = account[STOP_AT], account[TAKEN_AT]
+    return float(max(stop, taken) if places[WAY] > 0 else min(stop, taken))
+
+
+@inlined
 def _next_best(rules: FloatArray, account: FloatArray, places: IntArray) -> float:
     """The nearest price on the winning side, signed by it, at which something happens: a target, or the stop moves."""
     way, entry, nearest = places[WAY], account[ENTERED_AT], account[TARGET_AT]
@@ -332,7 +309,7 @@ def _next_best(rules: FloatArray, account: FloatArray, places: IntArray) -> floa
         if account[PEAK] > 0.0:
             nearest = min(nearest, account[PEAK] * way)
         elif not (places[TIERS] and rules[TRAIL_BY_TIER] > 0.0):
-            nearest = min(nearest, _nearest_tick(entry * (1.0 + rules[TRAIL_FROM] * way), way, rules) * way)
+            nearest = min(nearest, nearest_tick(entry * (1.0 + rules[TRAIL_FROM] * way), way, rules) * way)
         elif places[DONE] > 0:
             return -np.inf  # the first close after its tier
     if rules[BREAKS_EVEN] > 0.0 and (_even(way, entry, rules) - account[STOP_AT]) * way > 0.0:
@@ -370,13 +347,15 @@ def _open(
 ) -> float:  # fmt: skip
     """Open the position that was wanted, at the open of a candle, with its stop; the price of the entry."""
     way, quantity = places[WAY], lots * rules[LOT]
-    entry = _taken(opened, way, quantity, traded, rules)
+    entry = taken_price(opened, way, quantity, traded, rules)
     account[BEFORE], account[ENTERED_AT] = account[CASH], entry
     account[HELD], account[COST] = lots, entry * quantity
     account[CASH] -= account[COST] + account[COST] * rules[FEE_TAKER]
     _record(ENTRY + REVERSAL * reverses, way * (i - places[DECIDED]), opened, i, fills, account, places)
-    account[STARTED_AT] = _first_stop(entry, way, own_stop, rules)
+    account[STARTED_AT] = first_stop(entry, way, own_stop, rules)
     account[STOP_AT], places[STOPPED_BY], account[PEAK] = account[STARTED_AT], STOP, 0.0
+    # At a spot market nobody takes anything away.
+    account[TAKEN_AT] = lost(entry, way, rules[BEARS], rules) if rules[BEARS] > 0.0 else -np.inf * way
     places[OPENED], places[DONE], places[LEAVING] = i, 0, 0
     return entry
 
@@ -448,13 +427,13 @@ def trade_path(
             share_equally(parts, count)
         places[TIERS] = count if brings else len(targets)
         own_targets, own_shares = (fixed[decided, :count], parts[:count]) if brings else (targets, shares)
-        _tier_lots(lots, entry, way, own_targets, own_shares, brings, rules, exits)
+        tier_lots(lots, entry, way, own_targets, own_shares, brings, rules, exits)
         _find_target(exits, account, places)
         over = _time_is_over(open_time, n, rules, places) if rules[HOLD] > 0.0 else n
         while i < n:
             if i > places[OPENED] and not places[LEAVING] and not watches:
                 # On to the next candle on which something can happen: nearly all are passed over here.
-                worst, best = account[STOP_AT], _next_best(rules, account, places) * way
+                worst, best = _nearest_loss(account, places), _next_best(rules, account, places) * way
                 end = n
                 if i <= over:
                     end = over
@@ -473,7 +452,7 @@ def trade_path(
                 account[CASH] -= account[HELD] * rules[LOT] * way * (owed[i] - owed[paid_at])
                 paid_at = i
             worst, best = (low[i], high[i]) if way > 0 else (high[i], low[i])
-            is_reached = (worst - account[STOP_AT]) * way <= 0.0 or best * way >= account[TARGET_AT]
+            is_reached = (worst - _nearest_loss(account, places)) * way <= 0.0 or best * way >= account[TARGET_AT]
             if (is_reached or places[LEAVING]) and (heard or volume[i] > 0.0):
                 opened, traded = open_[i], volume[i] if weighs else 0.0
                 opened_ns = open_time[i] if cools else 0
@@ -512,5 +491,5 @@ def trade_path(
 
 def room_to_work(targets: int, brought: int) -> tuple[FloatArray, IntArray, FloatArray, FloatArray]:
     """Account, places, parts and exits for `trade_path`, for so many tiers of the file and of a signal."""
-    account, places = np.zeros(TARGET_AT + 1), np.zeros(TOO_LARGE + 1, np.int64)
+    account, places = np.zeros(TAKEN_AT + 1), np.zeros(TOO_LARGE + 1, np.int64)
     return account, places, np.zeros(brought), np.zeros((2, max(targets, brought)))

@@ -12,13 +12,14 @@ from promethean.domain.candles import CandleSeries, FloatArray, IntArray
 from promethean.domain.funding import FundingTable
 from promethean.domain.ids import OrderId
 from promethean.domain.market import Side
-from promethean.domain.money import Money
+from promethean.domain.money import MONEY_STEP, Money
 from promethean.domain.positions import Fill, Position
 from promethean.engine.desk import Seat
 from promethean.evaluation.rules import (
     BREAKEVEN,
     ENTRY,
     IN_RANGE,
+    LIQUIDATION,
     REVERSAL,
     SIGNAL,
     STOP,
@@ -34,13 +35,12 @@ from promethean.execution.bracket import protective_legs, with_levels
 from promethean.risk.sizing import entry_quantity
 from promethean.strategies.arrays import Said
 
-ZERO = Decimal(0)
+ZERO, ONE = Decimal(0), Decimal(1)
 NOBODY = OrderId("")
 END = "end"
-SHARE_STEP = Decimal("1e-12")  # a share of a fee is cut here once, so that the parts add up to the account
 REASONS = {
     STOP: "stop", TRAILING: "trailing", BREAKEVEN: "breakeven", TIGHTENED: "tightened", TARGET: "target",
-    TIME: "time", SIGNAL: "signal",
+    TIME: "time", SIGNAL: "signal", LIQUIDATION: "liquidation",
 }  # fmt: skip
 
 
@@ -87,7 +87,7 @@ class Books(Struct, frozen=True):
     cash:   quote units at the end, everything closed.  fees, funding: quote units paid.
     parts:  closed parts, in the order of their closing.  trades: closed positions.
     at, held, cash_after, cost_after: candle, base units held (signed), cash and what is held cost, quote units, after
-    each fill and each payment of funding, for the equity curve.
+    each fill and each payment of funding, for the equity curve: cash as if all of the cost had been paid from it.
     """
 
     cash: Decimal
@@ -109,7 +109,8 @@ class Bookkeeper:
         self.open_time, self.close, self.volume = candles.open_time_ns, candles.close, candles.volume
         self.slippage_bps = float(terms.slippage_bps)
         self.cash, self.fees, self.funding = cash, ZERO, ZERO
-        self.flat = self.position = Position(self.instrument.id, seat.strategy.id)
+        leverage = seat.margin.leverage if seat.margin is not None else ONE
+        self.flat = self.position = Position(self.instrument.id, seat.strategy.id, leverage=leverage)
         self.opened = 0
         self._owed = ZERO  # fees that an open position has paid and that no part carries yet
         self._owed_funding = ZERO
@@ -134,10 +135,10 @@ class Bookkeeper:
         self._note(at)
         if not before.quantity:
             self.opened, self._owed, self._owed_funding = at, fee, ZERO
-        elif booking.cost < 0:
-            self._close(before, booking.realised, at, at_ns, price, quantity, fee, reason)
-        else:
+        elif side is before.side:
             self._owed += fee
+        else:
+            self._close(before, booking.realised, at, at_ns, price, quantity, fee, reason)
 
     def pay(self, at: int, at_ns: int, amount: Decimal) -> None:
         """Funding that came due before a candle traded, quote units; a negative amount was received."""
@@ -150,7 +151,7 @@ class Bookkeeper:
     def _note(self, at: int) -> None:
         self.at.append(at)
         self.held.append(float(self.position.quantity))
-        self.cash_after.append(float(self.cash))
+        self.cash_after.append(float(self.cash + self.position.margin - self.position.cost))
         self.cost_after.append(float(self.position.cost))
 
     def _close(
@@ -159,8 +160,8 @@ class Bookkeeper:
     ) -> None:  # fmt: skip
         entry, held = before.entry_price, abs(before.quantity)
         is_last = quantity == held
-        share = self._owed if is_last else (self._owed * quantity / held).quantize(SHARE_STEP)
-        funding = self._owed_funding if is_last else (self._owed_funding * quantity / held).quantize(SHARE_STEP)
+        share = self._owed if is_last else (self._owed * quantity / held).quantize(MONEY_STEP)
+        funding = self._owed_funding if is_last else (self._owed_funding * quantity / held).quantize(MONEY_STEP)
         self._owed -= share
         self._owed_funding -= funding
         fees = fee + share
@@ -236,6 +237,10 @@ def keep_books(rules: Rules, said: Said, candles: CandleSeries, fills: FloatArra
                 legs = protective_legs(position, protection, 0, instrument)
                 sizes = {each.leg: each.quantity for each in legs}
             quantity, exact, rate = sizes[number], instrument.price_from_float(met), terms.fee_maker
+        elif what == LIQUIDATION:
+            assert seat.margin is not None, "only a margin is used up"
+            exact = seat.margin.bankruptcy_price(position.entry_price, side.opposite, instrument)
+            quantity, rate = abs(position.quantity), ZERO
         else:
             quantity, rate = abs(position.quantity), terms.fee_taker
             exact = taken_price(met, side, quantity, volume, books.slippage_bps, instrument)

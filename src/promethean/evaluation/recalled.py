@@ -6,7 +6,7 @@ from collections.abc import Iterable
 
 import numpy as np
 
-from promethean.domain.events import Event, FundingPaid, OrderFilled, OrderPlanned
+from promethean.domain.events import Event, FundingPaid, OrderAdopted, OrderFilled, OrderPlanned
 from promethean.domain.ids import OrderId
 from promethean.evaluation.ledger import Bookkeeper, Books
 
@@ -19,7 +19,7 @@ def recall(facts: Iterable[Event], keeper: Bookkeeper) -> Books:
     roles: dict[OrderId, str] = {}
     told: set[tuple[OrderId, str]] = set()
     for fact in facts:
-        if isinstance(fact, OrderPlanned):
+        if isinstance(fact, OrderPlanned | OrderAdopted):
             roles[fact.order_id] = fact.intent.role.value
         elif isinstance(fact, FundingPaid):
             keeper.pay(int(np.searchsorted(keeper.open_time, fact.at_ns)), fact.at_ns, fact.amount)

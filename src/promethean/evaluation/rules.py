@@ -13,11 +13,11 @@ from promethean.domain.orders import OrderType, Trail
 from promethean.engine.desk import OnOpposite, Seat
 from promethean.exchanges.paper.venue import PaperTerms
 
-ENTRY, STOP, TRAILING, BREAKEVEN, TIGHTENED, TARGET, TIME, SIGNAL = range(8)
+ENTRY, STOP, TRAILING, BREAKEVEN, TIGHTENED, TARGET, TIME, SIGNAL, LIQUIDATION = range(9)
 """What a fill was: `OrderRole` as a number."""
-IN_RANGE = 8
+IN_RANGE = 16
 """Added to what a fill was when the candle's range reached it, after the open."""
-REVERSAL = 16
+REVERSAL = 32
 """Added to an entry that follows the close of the other side: decided then, but sized at the close before its fill."""
 
 
@@ -43,7 +43,7 @@ class Rules(Struct, frozen=True):
         steady: whether each candle follows the one before it without a hole.
         """
         seat, terms, sizing = self.seat, self.terms, self.seat.sizing
-        trail, hold, instrument = seat.protection.trail, seat.protection.hold, self.instrument
+        trail, hold, instrument, margin = seat.protection.trail, seat.protection.hold, self.instrument, seat.margin
         return np.array(
             [
                 self.cash,
@@ -74,6 +74,8 @@ class Rules(Struct, frozen=True):
                 *as_fraction(instrument.price_increment),
                 *as_fraction(instrument.quantity_increment),
                 steady,
+                1 if margin is None else 1 / margin.leverage,
+                0 if margin is None else 1 / margin.leverage - margin.maintenance,
             ],
             np.float64,
         )

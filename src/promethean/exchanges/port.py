@@ -81,19 +81,16 @@ class SimulatedVenue(Venue, Protocol):
     def restore(
         self,
         orders: Iterable[Order],
-        positions: Mapping[InstrumentId, Decimal],
+        positions: Iterable[Position],
         cash: Decimal,
-        costs: Mapping[InstrumentId, Decimal],
         seen_at_ns: Mapping[InstrumentId, int],
         brackets: Iterable[Bracket],
-        held: Iterable[Position],
     ) -> None:
         """Rebuild what the venue holds from the account's facts: after every start.
 
-        positions: base units held, signed.  cash, costs: quote units free, and put into each position.
+        positions: the open ones of each strategy, with the funding that they have paid.  cash: quote units free.
         seen_at_ns: the last market event of each instrument that the account has handled.
         brackets: the open positions with their exits; the venue holds those whose exits are its own.
-        held: the open positions of each strategy, with the funding that they have paid.
         """
         ...
 

@@ -13,7 +13,7 @@ from msgspec import Struct
 
 from promethean.domain.accounts import AccountMode
 from promethean.domain.instants import NS_PER_MS, NS_PER_S
-from promethean.domain.instruments import Instrument
+from promethean.domain.instruments import Instrument, MarketType
 from promethean.domain.market import Mark, Side
 from promethean.domain.money import plain
 from promethean.domain.orders import Intent
@@ -29,6 +29,7 @@ class Situation(Struct, frozen=True):
     unknown_orders:    orders of this instrument whose outcome nobody knows.
     breaker:           why the breaker is tripped; "" when it is not.
     stop_price:        where the entry's stop will rest, quote units per base unit.
+    liquidation_price: where the venue would take the entry away.
     """
 
     now_ns: int
@@ -46,6 +47,7 @@ class Situation(Struct, frozen=True):
     unknown_orders: int | None
     cooldown_until_ns: int | None
     stop_price: Decimal | None
+    liquidation_price: Decimal | None = None
 
     def summary(self) -> dict[str, str]:
         """What the controls saw, as text for the journal; what is unknown is left out."""
@@ -153,11 +155,37 @@ def _stop_required(intent: Intent, now: Situation, limits: Limits) -> Refused | 
         return Refused("stop_required", "no price", "a price to compare the stop with")
     # On the wrong side of the market it would trigger at once, whatever the entry's limit is.
     market = Decimal(repr(now.mark.price))
-    for what, price in (("entry", intent.reservation_price), ("market", market)):
+    for what, price in (("entry", intent.expected_price), ("market", market)):
         right_side = 0 < now.stop_price < price if intent.side is Side.BUY else now.stop_price > price
         if not right_side:
             where = "below" if intent.side is Side.BUY else "above"
             return Refused("stop_required", f"stop at {plain(now.stop_price)}", f"{where} the {what} at {plain(price)}")
+    return None
+
+
+def _liquidation_distance(intent: Intent, now: Situation, limits: Limits) -> Refused | None:
+    buffer, liquidation, stop = limits.liquidation_distance, now.liquidation_price, now.stop_price
+    if buffer is None or now.instrument is None or stop is None:
+        return Refused("liquidation_distance", "limit, market or stop missing", "all known")
+    if now.instrument.market_type is MarketType.SPOT:
+        return None  # bought for its whole price: nobody takes it away
+    if liquidation is None:
+        return Refused("liquidation_distance", "liquidation price missing", "known")
+    distance = abs(intent.expected_price - liquidation)
+    nearest = liquidation + distance * buffer * intent.side.sign
+    if (stop - nearest) * intent.side.sign < 0:
+        where = "at or above" if intent.side is Side.BUY else "at or below"
+        value = f"stop at {plain(stop)}, liquidation at {plain(liquidation)}"
+        return Refused("liquidation_distance", value, f"{where} {plain(round(nearest, 8))}")
+    return None
+
+
+def _leverage_max(intent: Intent, now: Situation, limits: Limits) -> Refused | None:
+    leverage = intent.leverage or Decimal(1)
+    if limits.leverage_max is None:
+        return Refused("leverage_max", "limit missing", "a limit")
+    if leverage > limits.leverage_max:
+        return Refused("leverage_max", f"{plain(leverage)} x", f"{plain(limits.leverage_max)} x")
     return None
 
 
@@ -216,6 +244,8 @@ CONTROLS = (
     Control("price_fresh", _price_fresh),
     Control("precision", _precision, reducing=True),
     Control("stop_required", _stop_required),
+    Control("liquidation_distance", _liquidation_distance),
+    Control("leverage_max", _leverage_max),
     Control("order_notional", _order_notional),
     Control("open_positions", _open_positions),
     Control("total_exposure", _total_exposure),

@@ -18,6 +18,8 @@ class Limits(Struct, frozen=True):
     open_positions:              positions open or pending at one time.
     total_exposure:              quote units of open, pending and unknown notional.
     total_exposure_share:        the same as a fraction of equity.
+    liquidation_distance:        fraction of the way from the entry to its liquidation that a stop stays away from it.
+    leverage_max:                notional of a position in times of its margin.
     circuit_breaker_daily_loss:  fraction of the day's first equity.
     circuit_breaker_losing_streak: losing closed trades in a row.
     """
@@ -29,6 +31,8 @@ class Limits(Struct, frozen=True):
     open_positions: Decimal | None = None
     total_exposure: Decimal | None = None
     total_exposure_share: Decimal | None = None
+    liquidation_distance: Decimal | None = None
+    leverage_max: Decimal | None = None
     circuit_breaker_daily_loss: Decimal | None = None
     circuit_breaker_losing_streak: Decimal | None = None
 

@@ -173,12 +173,10 @@ class AccountRunner:
         unresolved = [order for order in account.orders.values() if order.cancel_requested]
         self._venue.restore(
             account.orders.values(),
-            _held(account),
+            [holding.position for holding in account.holdings.values()],
             account.cash,
-            _costs(account),
             self._seen_at_ns(),
             _brackets(account),
-            [holding.position for holding in account.holdings.values()],
         )
         lineage = Lineage(secrets.token_hex(8))
         self._step(RunnerStarted(self._time(), lineage, self._lease.epoch, self._build, self._config_hash))
@@ -432,14 +430,6 @@ def _held(account: Account) -> dict[InstrumentId, Decimal]:
         position = holding.position
         held[position.instrument] = held.get(position.instrument, Decimal(0)) + position.quantity
     return {instrument: quantity for instrument, quantity in held.items() if quantity}
-
-
-def _costs(account: Account) -> dict[InstrumentId, Decimal]:
-    costs: dict[InstrumentId, Decimal] = {}
-    for holding in account.holdings.values():
-        position = holding.position
-        costs[position.instrument] = costs.get(position.instrument, Decimal(0)) + position.cost
-    return costs
 
 
 def _brackets(account: Account) -> list[Bracket]:

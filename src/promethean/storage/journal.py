@@ -511,7 +511,7 @@ _HAPPENED = frozenset(
         "instrument", "side", "type", "source", "confidence", "price", "quantity", "fee", "amount", "currency", "code",
         "reason", "open", "high", "low", "close", "volume", "bid", "ask", "last", "limit_price", "stop_price", "role",
         "leg", "maker", "entry_price", "exit_price", "realised", "fees", "balance", "equity", "strategy", "value",
-        "limit", "timeframe", "funding_rate", "mark_price",
+        "limit", "timeframe", "funding", "funding_rate", "mark_price", "leverage",
     }
 )  # fmt: skip
 

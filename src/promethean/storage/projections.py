@@ -21,6 +21,7 @@ from promethean.domain.events import (
     IntentRefused,
     LeaseLost,
     OrderAccepted,
+    OrderAdopted,
     OrderCancelled,
     OrderClaimed,
     OrderDropped,
@@ -41,7 +42,8 @@ from promethean.domain.events import (
 )
 from promethean.domain.ids import AccountId, InstrumentId, OrderId, StrategyId, UserId, fact_id
 from promethean.domain.instants import DAY_NS, to_datetime
-from promethean.domain.instruments import Instrument
+from promethean.domain.instruments import Instrument, MarketType
+from promethean.domain.margin import MAINTENANCE, Margin
 from promethean.domain.market import Side
 from promethean.domain.money import plain
 from promethean.domain.orders import Intent, Order, OrderRole
@@ -58,6 +60,7 @@ class Owner:
     """Whose facts are projected.
 
     strategies: row id of each strategy; the hashes are of what decided.
+    maintenance: share of a perpetual's notional that its venue wants left of the margin.
     is_funded:  whether it is known what positions pay for funding: nothing for spot, what the venue books for futures.
     """
 
@@ -69,6 +72,7 @@ class Owner:
     build_hash: str
     limits_hash: str
     is_funded: bool
+    maintenance: Decimal = MAINTENANCE
 
 
 def budget_use(account: Account) -> tuple[Decimal, Decimal]:
@@ -76,7 +80,7 @@ def budget_use(account: Account) -> tuple[Decimal, Decimal]:
     reserved = ZERO
     for order in account.orders.values():
         if not order.intent.reduce_only:
-            reserved += order.remaining * order.intent.reservation_price
+            reserved += order.intent.reserved(order.remaining)
     used = sum((holding.used for holding in account.holdings.values()), ZERO)
     return reserved, used
 
@@ -116,6 +120,8 @@ class Projector:
                 self._signal = None
                 identity = fact_id(self._owner.account, after.lineage, after.sequence, "refused")
                 self._decision(identity, "refused", event.refused.code, event.intent, event.inputs, event.at_ns)
+            case OrderAdopted():
+                self._adopted(before, after, event, received_at_ns)
             case OrderFilled():
                 self._filled(before, after, event, received_at_ns)
             case FundingPaid():
@@ -228,7 +234,7 @@ class Projector:
             reasoning=intent.reason,
             risk_decision_id=known[0],
             parameter_hash=known[1],
-            reservation=ZERO if intent.reduce_only else order.remaining * intent.reservation_price,
+            reservation=ZERO if intent.reduce_only else intent.reserved(order.remaining),
             fencing_epoch=epoch,
             evidence_id=order.evidence_id,
             fee=order.fee,
@@ -256,7 +262,7 @@ class Projector:
         intent = ended.intent
         if not intent.reduce_only:
             released_ns = ended.filled_at_ns or before.sent_at_ns or intent.decided_at_ns
-            self._reservation(ended.id, intent.quantity * intent.reservation_price, _instant(released_ns))
+            self._reservation(ended.id, intent.reservation, _instant(released_ns))
 
     def _evidence(self, order: OrderId, identity: str, event: AccountEvent, received_at_ns: int) -> None:
         self._rows.add(
@@ -276,7 +282,7 @@ class Projector:
         if fill.trade_id in order.trade_ids:
             return
         slot = (order.intent.strategy, order.intent.instrument)
-        held = before.holdings.get(slot) or Holding(Position(order.intent.instrument, order.intent.strategy), None)
+        held = before.holdings.get(slot) or Holding(Position.flat(order.intent), None)
         position, booking = held.position.apply(fill)
         self._evidence(fill.order_id, event.evidence_id, event, received_at_ns)
         filled = order_filled(order, event)
@@ -302,10 +308,10 @@ class Projector:
             executed_at_ns=fill.executed_at_ns,
             received_at_ns=received_at_ns,
         )
-        kind = "open" if booking.cost > 0 else "close"
+        kind = "open" if booking.margin > 0 else "close"
         entries = [
             ("cash", booking.cash, kind),
-            ("position", booking.cost, kind),
+            ("position", booking.margin, kind),
             ("realised", -booking.realised, kind),
             ("fee", booking.fee, "fee"),
         ]
@@ -314,6 +320,14 @@ class Projector:
         is_long = (intent.side is Side.BUY) == (intent.role is OrderRole.ENTRY)
         closed_at = None if position.is_open else _instant(fill.executed_at_ns)
         self._position(position, after.holdings.get(slot) or held, is_long, closed_at, intent.role.value)
+
+    def _adopted(self, before: Account, after: Account, event: OrderAdopted, received_at_ns: int) -> None:
+        """An order of the venue's own; what let the entry pass has let it pass."""
+        if event.order_id in before.orders or event.order_id in before.ended:
+            return
+        self._evidence(event.order_id, event.evidence_id, event, received_at_ns)
+        self._decision(event.order_id, "pass", None, event.intent, {"adopted": event.intent.reason}, event.at_ns)
+        self._order(after.orders[event.order_id], after)
 
     def _funding(self, event: FundingPaid, after: Account) -> None:
         holding = after.holdings[event.strategy, event.instrument]
@@ -385,16 +399,24 @@ class Projector:
             quantity=abs(position.quantity),
             original_quantity=position.original_quantity,
             entry_price=round(position.entry_price, 12),
-            leverage=1,
+            leverage=position.leverage,
+            liquidation_price=self._liquidation_price(position, instrument),
+            margin_mode=None if instrument.market_type is MarketType.SPOT else "isolated",
             realised_pnl=position.realised,
             fees=position.fees,
             funding=position.funding if self._owner.is_funded else None,
             take_profit_tiers=_tiers(holding),
-            status="open" if position.is_open else "closed",
+            status="open" if position.is_open else "liquidated" if reason == OrderRole.LIQUIDATION else "closed",
             opened_at=_instant(position.opened_at_ns),
             closed_at=closed_at,
             close_reason=None if closed_at is None else reason,
         )
+
+    def _liquidation_price(self, position: Position, instrument: Instrument) -> Decimal | None:
+        if not position.is_open or instrument.market_type is MarketType.SPOT:
+            return None
+        margin = Margin(position.leverage, self._owner.maintenance)
+        return margin.liquidation_price(position.entry_price, position.side, instrument)
 
     def _day(self, event: DayStarted | BreakerTripped | PositionClosed | FundingPaid, after: Account) -> None:
         day = after.day
@@ -412,7 +434,7 @@ class Projector:
                 at=_instant(event.at_ns),
                 equity=day.equity,
                 cash=after.cash,
-                unrealised=day.equity - after.cash - sum((h.position.cost for h in after.holdings.values()), ZERO),
+                unrealised=day.equity - after.cash - sum((h.position.margin for h in after.holdings.values()), ZERO),
                 day_start_equity=day.equity,
             )
         if isinstance(event, BreakerTripped):

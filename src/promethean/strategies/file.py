@@ -16,6 +16,7 @@ from promethean.domain.candles import CandleSeries, timeframe_ns
 from promethean.domain.errors import ConfigError, unknown_name
 from promethean.domain.ids import InstrumentId, StrategyId
 from promethean.domain.instruments import MarketType, instrument_id, parse_symbol
+from promethean.domain.margin import MAINTENANCE
 from promethean.domain.money import plain
 from promethean.domain.orders import OrderType, Protection, Tier
 from promethean.domain.sizing import Sizing
@@ -43,6 +44,7 @@ _CONDITION_SECTIONS = (
 )  # fmt: skip
 _LATER_SECTIONS = ("ml", "orderbook")
 _UNLIMITED = "unlimited"
+_LEVERAGE_MAX = Decimal(125)  # that any venue offers
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +53,7 @@ class Simulation:
 
     fee_maker, fee_taker: fractions of the notional.  participation_max: largest share of a candle's volume that one
     order takes; a number above 1 means that it is filled whole in any candle that has a volume.
+    maintenance: share of a perpetual's notional that has to be left of its margin.
     price_increment, quantity_increment, notional_min: filters of the market, where a recording does not say them.
     """
 
@@ -62,6 +65,7 @@ class Simulation:
     price_increment: Decimal | None = None
     quantity_increment: Decimal | None = None
     notional_min: Decimal | None = None
+    maintenance: Decimal | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,6 +77,7 @@ class StrategyFile:
     limits: what the file tightens, by limit code.  parameters: of the class or the conditions, sizes taken out.
     simulation: what the file says about the simulated venue.  schedule: when it may enter; None: at any time.
     technical: the technical score as a second source beside the class; None without.
+    leverage: notional of a position in times of its margin.
     content: the file as JSON values, numbers with a point as text.
     config_hash: SHA-256 of the file's content, independent of layout and comments.
     """
@@ -100,6 +105,7 @@ class StrategyFile:
     config_hash: str
     schedule: Schedule | None = None
     technical: TechnicalSource | None = None
+    leverage: Decimal = Decimal(1)
 
 
 def parse_strategy(text: str, name: str, overrides: Mapping[str, str] = MappingProxyType({})) -> StrategyFile:
@@ -170,6 +176,7 @@ class _At(NamedTuple):
     quote: str
     market_type: MarketType
     timeframe: str
+    leverage: Decimal
     parameters: Mapping[str, Decimal | bool]
 
     @property
@@ -197,7 +204,7 @@ def _read(
 ) -> StrategyFile:
     head, market = sections.section("strategy"), sections.section("market")
     at = _At(_identity(head), market.text("exchange"), *_market(market), _parameters(_parameter_section(sections)))
-    order_type, slippage, simulation = _execution(sections.section("execution", optional=True), market)
+    order_type, slippage, simulation = _execution(sections.section("execution", optional=True), market, at.leverage)
     found = own(sections, head, at)
     return StrategyFile(
         id=at.id,
@@ -223,6 +230,7 @@ def _read(
         config_hash=config_hash,
         schedule=_schedule(sections, found.made),
         technical=found.technical,
+        leverage=at.leverage,
     )
 
 
@@ -245,7 +253,7 @@ def _class_based(sections: Section, head: Section, at: _At) -> _Own:
     )
     return _Own(
         made,
-        _sizing(_parameter_section(sections)),
+        _sizing(_parameter_section(sections), at.leverage),
         read_exits(sections.section("exits")),
         limits,
         cooldown,
@@ -276,7 +284,13 @@ def _conditional(sections: Section, head: Section, at: _At) -> _Own:
     sections.within("", lambda: made.say(Frame(CandleSeries(1), at.timeframe)))
     no_threshold = 0.0  # conditions hold or do not
     return _Own(
-        made, _sizing(risk), _exits(sections, risk), limits, cooldown, conditions=conditions, threshold=no_threshold
+        made,
+        _sizing(risk, at.leverage),
+        _exits(sections, risk),
+        limits,
+        cooldown,
+        conditions=conditions,
+        threshold=no_threshold,
     )
 
 
@@ -328,8 +342,8 @@ def _identity(head: Section) -> str:
     return name
 
 
-def _market(market: Section) -> tuple[str, str, MarketType, str]:
-    market.only(("exchange", "symbol", "market_type", "primary_timeframe", "timeframes", *_FILTER_KEYS))
+def _market(market: Section) -> tuple[str, str, MarketType, str, Decimal]:
+    market.only(("exchange", "symbol", "market_type", "primary_timeframe", "timeframes", "leverage", *_FILTER_KEYS))
     symbol, timeframe = market.text("symbol"), market.text("primary_timeframe")
     base, quote, named_type = market.within("symbol", lambda: parse_symbol(symbol))
     shortest = market.within("primary_timeframe", lambda: timeframe_ns(timeframe))
@@ -346,11 +360,14 @@ def _market(market: Section) -> tuple[str, str, MarketType, str]:
     market_type = MarketType(chosen) if chosen is not None else named_type
     if named_type is MarketType.FUTURES and market_type is MarketType.SPOT:
         raise market.error("market_type", "is spot, but the symbol names the perpetual; remove -PERP or say futures")
-    return base, quote, market_type, timeframe
+    leverage = market.number("leverage", Decimal(1), _LEVERAGE_MAX)
+    if leverage is not None and market_type is MarketType.SPOT:
+        raise market.error("leverage", "is for perpetuals; remove it, or say market_type: futures")
+    return base, quote, market_type, timeframe, leverage or Decimal(1)
 
 
-def _sizing(parameters: Section) -> Sizing:
-    share = parameters.number("position_size_pct", Decimal("0.01"), HUNDRED)
+def _sizing(parameters: Section, leverage: Decimal) -> Sizing:
+    share = parameters.number("position_size_pct", Decimal("0.01"), HUNDRED * leverage)
     amount = parameters.number("position_size_quote", Decimal("0.01"), Decimal(10) ** 12)
     largest = parameters.number("max_position_size", Decimal("1e-8"), Decimal(10) ** 12)
     if share is not None and amount is not None:
@@ -372,8 +389,12 @@ def _parameters(parameters: Section) -> dict[str, Decimal | bool]:
     return values
 
 
-def _execution(execution: Section, market: Section) -> tuple[OrderType | None, Decimal | None, Simulation]:
-    simulated = ("fee_maker_pct", "fee_taker_pct", "slippage_bps", "latency_ms", "participation_max")
+def _execution(
+    execution: Section, market: Section, leverage: Decimal
+) -> tuple[OrderType | None, Decimal | None, Simulation]:
+    simulated = (
+        "fee_maker_pct", "fee_taker_pct", "slippage_bps", "latency_ms", "participation_max", "maintenance_margin_pct",
+    )  # fmt: skip
     execution.only(("order_type", "slippage_tolerance_pct", "algorithm", *simulated))
     algorithm = execution.choice("algorithm", ("bracket",))
     assert algorithm in (None, "bracket"), "the one algorithm there is"
@@ -382,11 +403,11 @@ def _execution(execution: Section, market: Section) -> tuple[OrderType | None, D
     return (
         None if kind is None else OrderType(kind),
         None if slippage is None else slippage / HUNDRED,
-        _simulation(execution, market),
+        _simulation(execution, market, leverage),
     )
 
 
-def _simulation(execution: Section, market: Section) -> Simulation:
+def _simulation(execution: Section, market: Section, leverage: Decimal) -> Simulation:
     maker = execution.number("fee_maker_pct", Decimal(-1), Decimal(10))
     taker = execution.number("fee_taker_pct", Decimal(0), Decimal(10))
     latency = execution.whole("latency_ms", 0, 60_000)
@@ -403,7 +424,21 @@ def _simulation(execution: Section, market: Section) -> Simulation:
         market.number("price_increment", Decimal("1e-12"), Decimal(10) ** 6),
         market.number("quantity_increment", Decimal("1e-12"), Decimal(10) ** 6),
         market.number("notional_min", Decimal(0), Decimal(10) ** 6),
+        _maintenance(execution, leverage),
     )
+
+
+def _maintenance(execution: Section, leverage: Decimal) -> Decimal | None:
+    """The maintenance margin, found to leave room below the margin that an entry begins with."""
+    percent = execution.number("maintenance_margin_pct", Decimal(0), HUNDRED)
+    share = MAINTENANCE if percent is None else percent / HUNDRED
+    if share * leverage >= 1:
+        raise execution.error(
+            "maintenance_margin_pct",
+            f"is {plain(share * HUNDRED)}, but an entry at {plain(leverage)} x begins with a margin of "
+            f"{plain(round(HUNDRED / leverage, 4))} %: it would be liquidated at once; lower one of the two",
+        )
+    return None if percent is None else share
 
 
 def _limits(management: Section, beside: tuple[str, ...] = ()) -> tuple[dict[str, Decimal], int]:

@@ -57,8 +57,7 @@ class AttachedExits:
         if held is None:
             if not intent.attached or intent.protection is None:
                 return None
-            position = Position(intent.instrument, intent.strategy)
-            held = self._held[slot] = _Held(Bracket(position, intent.protection), order.id)
+            held = self._held[slot] = _Held(Bracket(Position.flat(intent), intent.protection), order.id)
         bracket = held.bracket
         position, _ = bracket.position.apply(fill)
         tiers_done = max(bracket.tiers_done, intent.leg) if left <= 0 else bracket.tiers_done

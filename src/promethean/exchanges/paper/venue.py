@@ -12,6 +12,7 @@ interrupted goes on where it stood.
 
 from __future__ import annotations
 
+import math
 import zlib
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -23,6 +24,7 @@ from promethean.domain.events import (
     CandleClosed,
     MarketEvent,
     OrderAccepted,
+    OrderAdopted,
     OrderCancelled,
     OrderExpired,
     OrderFilled,
@@ -31,23 +33,23 @@ from promethean.domain.events import (
     VenueReport,
 )
 from promethean.domain.funding import FundingTable
-from promethean.domain.ids import InstrumentId, Names, OrderId, StrategyId
+from promethean.domain.ids import InstrumentId, Names, OrderId
 from promethean.domain.instants import NS_PER_MS
 from promethean.domain.instruments import Instrument, MarketType
+from promethean.domain.margin import MAINTENANCE
 from promethean.domain.market import Quote, Side
 from promethean.domain.money import Money, plain
 from promethean.domain.orders import Order, OrderRole, OrderStatus, OrderType
 from promethean.domain.positions import Fill, Position
 from promethean.exchanges.paper.book import Resting, is_triggered, quote_price, stop_reached, stops_first
 from promethean.exchanges.paper.exits import AttachedExits
-from promethean.exchanges.paper.funding import Holders
+from promethean.exchanges.paper.holdings import Holdings
 from promethean.exchanges.paper.pricing import fee_of, taken_price
 from promethean.exchanges.port import Capabilities
 from promethean.execution.bracket import Bracket
 
 ZERO = Decimal(0)
 NAMES = Names()
-PAPER = StrategyId("paper")  # a venue nets what all strategies hold
 _Reaches = Callable[[Order, Candle], float | None]
 
 
@@ -60,6 +62,7 @@ class PaperTerms:
     one order takes.  latency_ms: mean; each order draws 0.5 to 1.5 times that from the seed.
     optimistic: a touch fills a limit order; otherwise the price has to go through it.
     funding:    what positions in a perpetual pay, and when; None where nobody knows.
+    maintenance: share of a perpetual's notional that has to be left of its margin; below, it is liquidated.
     """
 
     fee_maker: Decimal
@@ -70,6 +73,7 @@ class PaperTerms:
     optimistic: bool = False
     seed: int = 0
     funding: FundingTable | None = None
+    maintenance: Decimal = MAINTENANCE
 
 
 class PaperVenue:
@@ -97,42 +101,34 @@ class PaperVenue:
         self._names = names
         self._terms = terms
         self.cash = cash
-        """Quote units that tie up nothing: what was paid for longs and the notional of shorts is taken out of it."""
+        """Quote units that tie up nothing: what was paid for longs, the notional of shorts, or the margin for them is
+        taken out of it."""
         self._book: dict[OrderId, Resting] = {}
         self._exits = AttachedExits(self._book, names)
-        self._positions: dict[InstrumentId, Position] = {}
-        self._holders = Holders(terms.funding) if terms.funding is not None else None
+        self._holdings = Holdings(instruments, terms.maintenance)
         self._log: dict[OrderId, list[OrderReport]] = {}
         self._seen_at_ns: dict[InstrumentId, int] = {}
 
     def restore(
         self,
         orders: Iterable[Order],
-        positions: Mapping[InstrumentId, Decimal],
+        positions: Iterable[Position],
         cash: Decimal,
-        costs: Mapping[InstrumentId, Decimal] = MappingProxyType({}),
         seen_at_ns: Mapping[InstrumentId, int] = MappingProxyType({}),
         brackets: Iterable[Bracket] = (),
-        held: Iterable[Position] = (),
     ) -> None:
         """Rebuild the book from the account's facts.
 
-        costs:      quote units put into each position; closing a short gives them back.
+        positions:  the open ones of each strategy.
         seen_at_ns: the last market event of each instrument that the account has handled: the time of its mark.
-        held:       the open positions of each strategy: who pays funding.
-        An order whose send was claimed counts as received: the claim is the message, and it was committed.
+        An order whose send was claimed counts as received: the claim is the message, and it was committed.  A
+        liquidation that was not done does not count: the pass that it belongs to comes to it again.
         """
         self.cash = cash
-        if self._holders is not None:
-            self._holders.restore(held)
-        self._positions = {
-            instrument: Position(instrument, PAPER, quantity, costs.get(instrument, ZERO))
-            for instrument, quantity in positions.items()
-            if quantity
-        }
+        self._holdings.restore(positions)
         self._seen_at_ns = dict(seen_at_ns)
         self._book.clear()
-        orders = tuple(orders)
+        orders = tuple(order for order in orders if order.intent.role is not OrderRole.LIQUIDATION)
         self._exits.restore(orders, brackets)
         for order in sorted(orders, key=lambda order: order.sent_at_ns or 0):
             if order.status is OrderStatus.SENDING:
@@ -165,7 +161,7 @@ class PaperVenue:
 
     async def positions(self) -> dict[InstrumentId, Decimal]:
         """Base units held, signed."""
-        return {instrument: position.quantity for instrument, position in self._positions.items()}
+        return self._holdings.net()
 
     def advance(self, event: MarketEvent) -> Iterator[VenueReport]:
         """What the market event does to the book, report by report."""
@@ -173,11 +169,11 @@ class PaperVenue:
             candle = event.candle
             seen_at_ns = self._look(candle.instrument, candle.close_time_ns)
             quoted = seen_at_ns > candle.open_time_ns
-            if self._holders is not None:
-                return self._funded(self._holders, candle, quoted)
+            if self._terms.funding is not None:
+                return self._funded(self._terms.funding, candle, quoted)
             return self._through(candle, quoted) if self._concerns(candle) else iter(())
         seen_at_ns = self._look(event.quote.instrument, event.quote.at_ns)
-        return self._meets(event.quote, seen_at_ns) if self._book else iter(())
+        return self._meets(event.quote, seen_at_ns) if self._book or self._bears() else iter(())
 
     def finish(self, candle: Candle) -> Iterator[VenueReport]:
         """Fill whole, at the close of the last candle, what was sent to close positions there."""
@@ -187,18 +183,22 @@ class PaperVenue:
                 yield self._fill(resting, candle.close, False, candle, candle.close_time_ns, whole=True)
 
     def reach(self) -> tuple[float, float, float] | None:
-        """The prices and the instant at which an order here may be filled or end; None while there is none.
+        """The prices and the instant at which something may happen here; None while nothing may.
 
         Returns: at or under which price, at or over which one, and when the first time in force is over.
         """
-        if not self._book:
+        if not self._book and not self._bears():
             return None
         resting = self._book.values()
         return (
-            max(order.below for order in resting),
-            min(order.above for order in resting),
-            min(order.expires_at_ns for order in resting),
+            max(self._holdings.below, *(order.below for order in resting)),
+            min(self._holdings.above, *(order.above for order in resting)),
+            min((order.expires_at_ns for order in resting), default=math.inf),
         )
+
+    def _bears(self) -> bool:
+        """Whether a margin bears a position here."""
+        return self._holdings.below > -math.inf or self._holdings.above < math.inf
 
     def _look(self, instrument: InstrumentId, at_ns: int) -> int:
         """Remember when the instrument was last seen; the time before that."""
@@ -211,9 +211,9 @@ class PaperVenue:
         yield from self._expire(quote.instrument, quote.at_ns)
         yield from self._at_quote(quote, seen_at_ns)
 
-    def _funded(self, holders: Holders, candle: Candle, quoted: bool) -> Iterator[VenueReport]:
+    def _funded(self, table: FundingTable, candle: Candle, quoted: bool) -> Iterator[VenueReport]:
         """Funding is paid by who holds at its instant, before anything trades then."""
-        for paid in holders.pay(candle):
+        for paid in self._holdings.pay(table, candle):
             self.cash -= paid.amount
             yield paid
         if self._concerns(candle):
@@ -231,8 +231,10 @@ class PaperVenue:
         yield from self._expire(candle.instrument, candle.close_time_ns)
 
     def _concerns(self, candle: Candle) -> bool:
-        """Whether any order could be filled or end in this candle; most candles pass by."""
+        """Whether any order could be filled or end in this candle, or a margin not bear it; most candles pass by."""
         low, high, close_ns = candle.low, candle.high, candle.close_time_ns
+        if low <= self._holdings.below or high >= self._holdings.above:
+            return True
         for resting in self._book.values():
             if low <= resting.below or high >= resting.above or resting.expires_at_ns <= close_ns:
                 return True
@@ -302,7 +304,7 @@ class PaperVenue:
             return "min_notional", f"notional {plain(intent.notional)} is below {plain(instrument.notional_min)}"
         if instrument.market_type is MarketType.SPOT and intent.side is Side.SELL:
             return "insufficient_balance", f"no {instrument.base} to sell"
-        needed = intent.notional * (1 + self._terms.fee_taker)
+        needed = intent.reservation + intent.notional * self._terms.fee_taker
         if needed > self._free_cash():
             return "insufficient_balance", f"{plain(round(needed, 8))} {instrument.quote} needed"
         return None
@@ -313,28 +315,59 @@ class PaperVenue:
         for resting in self._book.values():
             intent = resting.order.intent
             if not intent.reduce_only:
-                held += resting.remaining * (intent.limit_price or intent.reference_price)
+                held += intent.reserved(resting.remaining)
         return self.cash - held
 
     def _reducible(self, order: Order) -> Decimal:
-        position = self._positions.get(order.intent.instrument)
-        return max(ZERO, -position.quantity * order.intent.side.sign) if position is not None else ZERO
+        return max(ZERO, -self._holdings.quantity(order.intent.instrument) * order.intent.side.sign)
 
     # ------------------------------------------------------------ matching
 
     def _at_open(self, candle: Candle) -> Iterator[VenueReport]:
-        """Everything that arrives before the close meets the opening price, in the order of arrival."""
+        """Everything that arrives before the close meets the opening price, in the order of arrival.
+
+        Before every order those positions go whose margin the opening price has used up.
+        """
+        yield from self._liquidate(candle, candle.open, candle.open, candle.open_time_ns)
         while (hit := self._first(candle, self._open_price)) is not None:
             resting, price, maker = hit
             at_ns = max(candle.open_time_ns, resting.arrives_at_ns)
             yield self._fill(resting, price, maker and resting.arrives_at_ns <= candle.open_time_ns, candle, at_ns)
+            yield from self._liquidate(candle, candle.open, candle.open, at_ns)
 
     def _in_range(self, candle: Candle) -> Iterator[VenueReport]:
-        """What the candle reached after its open: stops first, then limits; booked at its last nanosecond."""
-        for reached in (stop_reached, self._limit_reached):
+        """What the candle reached after its open: stops first, then limits; booked at its last nanosecond.
+
+        A margin that is used up before the stop is reached takes the position away.
+        """
+        at_ns = candle.close_time_ns - 1
+        for reached in (self._stop_reached, self._limit_reached):
             while (hit := self._first(candle, reached)) is not None:
                 resting, price, maker = hit
-                yield self._fill(resting, price, maker, candle, candle.close_time_ns - 1)
+                yield self._fill(resting, price, maker, candle, at_ns)
+            yield from self._liquidate(candle, candle.low, candle.high, at_ns)
+
+    def _liquidate(self, candle: Candle, low: float, high: float, at_ns: int) -> Iterator[VenueReport]:
+        """Take away whose margin does not bear a price of the candle between these two, where something trades."""
+        if (low > self._holdings.below and high < self._holdings.above) or not candle.volume:
+            return
+        while (position := self._holdings.taken(candle.instrument, low, high)) is not None:
+            yield from self._take_away(position, at_ns)
+
+    def _take_away(self, position: Position, at_ns: int) -> Iterator[VenueReport]:
+        """The venue closes a position by an order of its own; no fee, for nothing of the margin is left."""
+        instrument = self._instruments[position.instrument]
+        order, price = self._holdings.liquidation(position, at_ns, self._names)
+        evidence = self._names.evidence(order.id, "adopted")
+        yield OrderAdopted(at_ns, order.id, order.client_order_id, order.intent, evidence)
+        fee, trade_id = Money(ZERO, instrument.quote), f"{order.client_order_id}-1"
+        quantity = order.intent.quantity
+        fill = Fill(order.id, trade_id, instrument.id, order.intent.side, price, quantity, fee, False, at_ns)
+        self.cash += self._holdings.book(order.intent, fill).cash
+        evidence = self._names.evidence(order.id, trade_id)
+        report = OrderFilled(fill, evidence, self._exits.after(order, ZERO, fill, instrument, evidence))
+        self._log[order.id] = [report]
+        yield report
 
     def _first(self, candle: Candle, price_of: _Reaches) -> tuple[Resting, float, bool] | None:
         """The first order that this pass fills, with its price before slippage and whether it made liquidity.
@@ -363,6 +396,10 @@ class PaperVenue:
                 return price if self._went_through(intent.side, float(intent.limit_price or 0), price) else None
             case _:
                 return price if is_triggered(order, price, price) else None
+
+    def _stop_reached(self, order: Order, candle: Candle) -> float | None:
+        price = stop_reached(order, candle)
+        return None if price is None or self._holdings.is_behind(order.intent, candle) else price
 
     def _limit_reached(self, order: Order, candle: Candle) -> float | None:
         intent = order.intent
@@ -395,6 +432,8 @@ class PaperVenue:
 
         before_ns: the market event before.  A limit order that rested then makes liquidity, a new one takes.
         """
+        while (position := self._holdings.taken(quote.instrument, quote.last, quote.last)) is not None:
+            yield from self._take_away(position, quote.at_ns)
         while True:
             hit = None
             for resting in sorted(self._book.values(), key=lambda resting: resting.arrives_at_ns):
@@ -443,13 +482,7 @@ class PaperVenue:
         resting.filled_at_ns = fill.executed_at_ns
         if resting.remaining <= 0:
             del self._book[fill.order_id]
-        held = self._positions.pop(fill.instrument, None) or Position(fill.instrument, PAPER)
-        position, booking = held.apply(fill)
-        if position.is_open:
-            self._positions[fill.instrument] = position
-        self.cash += booking.cash
-        if self._holders is not None:
-            self._holders.book(resting.order.intent.strategy, fill)
+        self.cash += self._holdings.book(resting.order.intent, fill).cash
 
     def _expire(self, instrument: InstrumentId, now_ns: int) -> Iterator[VenueReport]:
         """Ends what is good till a date that has passed."""

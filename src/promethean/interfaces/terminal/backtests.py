@@ -34,6 +34,7 @@ def page(found: Mapping[str, Any], quote: str) -> RenderableType:
         **_of_trades(found, quote),
         "Fees": f"{money(Decimal(found['fees']))} {quote}",
         **funding_row(found["funding"], quote),
+        **_leverage_row(found),
         "In the market": f"{found['exposure_pct']:.1f} % of the time",
         "Controls": _controls(found),
         "Tried": forms_tried(found["variants_tried"]),
@@ -71,6 +72,16 @@ def _of_trades(found: Mapping[str, Any], quote: str) -> dict[str, RenderableType
         "Turnover": f"{found['turnover']:.1f} times the cash at the start"
         + ("" if costs is None else f"; fees took {costs:.0f} % of what the gaining trades gained"),
     }
+
+
+def _leverage_row(found: Mapping[str, Any]) -> dict[str, RenderableType]:
+    """What was borrowed and what it cost; nothing for who bought with the own money and kept it."""
+    taken = found["liquidations"]
+    if found["leverage"] == 1 and not taken:
+        return {}
+    positions = "no position" if not taken else "1 position" if taken == 1 else f"{taken:,} positions"
+    text = f"{found['leverage']:f} x; {positions} liquidated" + (", with the whole margin lost" if taken else "")
+    return {"Leverage": Text(text, style="red" if taken else "")}
 
 
 def _drawdown_days(found: Mapping[str, Any]) -> str:

@@ -19,6 +19,7 @@ from promethean.domain.events import (
     HaltSet,
     IntentRefused,
     LeaseLost,
+    OrderAdopted,
     OrderCancelled,
     OrderDropped,
     OrderExpired,
@@ -225,6 +226,7 @@ _PURPOSES = {
     OrderRole.TIGHTENED: "tightened stop",
     OrderRole.TIME: "exit after its time",
     OrderRole.SIGNAL: "exit on signal",
+    OrderRole.LIQUIDATION: "liquidation",
     OrderRole.MANUAL: "exit by hand",
     OrderRole.BREAKER: "exit, breaker",
     OrderRole.KILL: "exit, kill switch",
@@ -253,6 +255,12 @@ def _cancelled(fact: OrderCancelled, state: State, numbers: Numbers) -> Written:
     which = "order" if order is None else _name(order.intent)
     why = "" if fact.reason == "requested" else f": {fact.reason}"
     return "cancel", Tone.QUIET, f"the {which} is off the book{why}"
+
+
+def _adopted(fact: OrderAdopted, state: State, numbers: Numbers) -> Written:
+    intent = fact.intent
+    what = f"the venue takes {numbers.quantity(intent.quantity)} away at {numbers.price(intent.reference_price)}"
+    return "liquid", Tone.ALARM, f"{what}: {intent.reason}"
 
 
 def _expired(fact: OrderExpired, state: State, numbers: Numbers) -> Written:
@@ -311,6 +319,7 @@ _LINES: Mapping[type[Any], Callable[[Any, State, Numbers], Written]] = {
     OrderOutcomeUnknown: _unknown,
     OrderFoundAbsent: _absent,
     OrderCancelled: _cancelled,
+    OrderAdopted: _adopted,
     OrderExpired: _expired,
     OrderFilled: _filled,
     FundingPaid: _funded,
