@@ -13,6 +13,7 @@ from promethean.domain.candles import CandleSeries
 from promethean.domain.funding import FundingTable
 from promethean.domain.ids import ShortNames, StrategyId
 from promethean.domain.instruments import Instrument, MarketType, instrument_id
+from promethean.domain.intrabar import Intrabar
 from promethean.domain.margin import Margin
 from promethean.domain.orders import Hold, OrderType, Protection, Tier, Trail
 from promethean.domain.sizing import Sizing
@@ -135,6 +136,7 @@ def cases(draw: st.DrawFn, candles: int = 120) -> tuple[Seat, Scripted, PaperTer
         draw(st.booleans()),
         funding=draw(fundings(instrument, series)) if futures else None,
         maintenance=D(0) if margin is None else margin.maintenance,
+        intrabar=draw(intrabars(series)),
     )
     seat = Seat(
         strategy=strategy,  # type: ignore[arg-type]  # made one that listens where it is asked
@@ -169,6 +171,24 @@ def fundings(draw: st.DrawFn, instrument: Instrument, series: CandleSeries) -> F
     at_ns = np.arange(START_NS - MINUTE_NS, last_ns, step_s * 10**9, dtype=np.int64)
     rates = np.round(random.normal(0, draw(st.sampled_from([0.0001, 0.003])), len(at_ns)), 8)
     return FundingTable.at_candles(instrument.id, at_ns, rates, series)
+
+
+@st.composite
+def intrabars(draw: st.DrawFn, series: CandleSeries, parts: int = 4) -> Intrabar | None:
+    """Finer ranges that come to the same low and high as their candle, now and then without the one or the other."""
+    if draw(st.booleans()):
+        return None
+    random = np.random.default_rng(draw(st.integers(0, 2**32 - 1)))
+    shape = len(series), parts
+    span = (series.high - series.low)[:, None]
+    low = series.low[:, None] + random.random(shape) * span * 0.7
+    high = np.minimum(low + random.random(shape) * span, series.high[:, None])
+    rows = np.arange(len(series))
+    low[rows, random.integers(0, parts, len(rows))] = series.low
+    high[rows, random.integers(0, parts, len(rows))] = series.high
+    kept = random.random(shape) > draw(st.sampled_from([0.0, 0.1]))
+    at_ns = series.open_time_ns[:, None] + (1 + np.arange(parts)) * (MINUTE_NS // parts) - 1
+    return Intrabar(at_ns[kept], low[kept], high[kept])
 
 
 @st.composite

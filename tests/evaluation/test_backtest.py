@@ -21,6 +21,7 @@ from promethean.engine.decide import Aggregation
 from promethean.engine.desk import Desk, Seat
 from promethean.evaluation.backtest import backtest, find_path
 from promethean.evaluation.ledger import Part
+from promethean.evaluation.rules import FILL
 from promethean.evaluation.stepped import SteppedBacktest
 from promethean.exchanges.paper.venue import PaperTerms
 from promethean.indicators.momentum.rsi import rsi
@@ -207,7 +208,7 @@ def test_a_path_with_more_fills_than_there_is_room_for_is_found_whole() -> None:
     strategy = Scripted(market("0.01", "0.001", futures=False), side, [1 - one for one in side])
     how, candles = terms(), rising(count)
     roomy = find_path(rules(seat_of(strategy), how, D(10_000)), strategy.said, candles)
-    narrow = find_path(rules(seat_of(strategy), how, D(10_000)), strategy.said, candles, fills=np.empty((4, 5)))
+    narrow = find_path(rules(seat_of(strategy), how, D(10_000)), strategy.said, candles, fills=np.empty((4, FILL)))
     assert roomy is not None and narrow is not None
     assert len(roomy.fills) > 150
     assert np.array_equal(roomy.fills, narrow.fills)

@@ -86,11 +86,12 @@ CASH, HELD, COST, STOP_AT, ENTERED_AT, STARTED_AT, BEFORE, PEAK, TARGET_AT, TAKE
 """Floats: cash, lots held, what they cost, price of the stop, of the entry, of the first stop, cash before the entry,
 the best price that the stop has followed, the price of the nearest target that is left, signed by the side, the price
 at which the position is liquidated.  Cash is as if all of the cost had been paid from it."""
-COUNT, WAY, STOPPED_BY, OPENED, TIERS, DONE, LEAVING, REVERSES, DECIDED, STOPPED_NS, UNKNOWN = range(11)
+COUNT, WAY, STOPPED_BY, OPENED, TIERS, DONE, LEAVING, REVERSES, DECIDED, STOPPED_NS, UNKNOWN, PART = range(12)
 """Integers: fills, side held, what put the stop there, candle of the entry, tiers, whether one is done, why it is left
 at the next open or 0, whether the other side follows, candle of the decision, when a stop closed last,
-how often the condition on the position could not be answered; after these how often each of REFUSALS refused."""
-COOLED, TOO_SMALL, MISPLACED, TOO_LARGE = range(11, 15)
+how often the condition on the position could not be answered, the range of finer data that is met or -1; after these
+how often each of REFUSALS refused."""
+COOLED, TOO_SMALL, MISPLACED, TOO_LARGE = range(12, 16)
 REFUSALS = ("cooldown", "too_small", "stop_required", "insufficient_balance")
 """Why entries are refused, by the codes of the controls and of the venue."""
 NEVER = -(2**62)
@@ -139,6 +140,7 @@ def _record(
     """Write down a fill."""
     at = places[COUNT]
     fills[at, 0], fills[at, 1], fills[at, 2], fills[at, 3], fills[at, 4] = i, what, number, met, account[CASH]
+    fills[at, 5] = places[PART]
     places[COUNT] = at + 1
 
 
@@ -168,7 +170,7 @@ def _leave(
 
 @inlined
 def _meet(
-    i: int, in_range: int, opened_ns: int, opened: float, worst: float, best: float, traded: float, rules: FloatArray,
+    i: int, in_range: int, met_ns: int, opened: float, worst: float, best: float, traded: float, rules: FloatArray,
     exits: FloatArray, fills: FloatArray, account: FloatArray, places: IntArray,
 ) -> bool:  # fmt: skip
     """What the open of a candle, or its range after that, does to a position; False where it is too thin.
@@ -180,11 +182,11 @@ def _meet(
     way, no_number = places[WAY], int(np.int64(0))  # a constant would be compiled for on its own
     is_behind = (account[STOP_AT] - account[TAKEN_AT]) * way < 0.0
     if (worst - account[TAKEN_AT]) * way <= 0.0 and (not in_range or is_behind):
-        places[STOPPED_NS] = opened_ns + int(rules[LENGTH]) - 1 if in_range else opened_ns
+        places[STOPPED_NS] = met_ns
         what, met = LIQUIDATION + in_range, account[TAKEN_AT]
         return _leave(met, account[HELD], what, no_number, i, traded, rules, fills, account, places)
     if (worst <= account[STOP_AT]) if way > 0 else (worst >= account[STOP_AT]):
-        places[STOPPED_NS] = opened_ns + int(rules[LENGTH]) - 1 if in_range else opened_ns
+        places[STOPPED_NS] = met_ns
         what, met = places[STOPPED_BY] + in_range, account[STOP_AT] if in_range else opened
         return _leave(met, account[HELD], what, no_number, i, traded, rules, fills, account, places)
     for k in range(places[TIERS]):
@@ -364,26 +366,30 @@ def _open(
 def trade_path(
     open_time: IntArray, open_: FloatArray, high: FloatArray, low: FloatArray, close: FloatArray, volume: FloatArray,
     lows: FloatArray, highs: FloatArray, side: FlagArray, leave: FlagArray, stops: FloatArray, fixed: FloatArray,
-    owed: FloatArray, rules: FloatArray, targets: FloatArray, shares: FloatArray,
+    owed: FloatArray, within: IntArray, finer_ns: IntArray, finer_low: FloatArray, finer_high: FloatArray,
+    rules: FloatArray, targets: FloatArray, shares: FloatArray,
     code: IntArray, constants: FloatArray, rows: FloatArray, stack: FloatArray,
     account: FloatArray, places: IntArray, parts: FloatArray, exits: FloatArray, fills: FloatArray,
 ) -> tuple[int, int, float, float, float]:  # fmt: skip
-    """Fills of one account, in order, written into `fills`, shape (room, 5).
+    """Fills of one account, in order, written into `fills`, shape (room, FILL).
 
     lows, highs: what `extremes` gives.
     side:   int8, +1 where a BUY is said at the close of a candle, -1 where a SELL is, else 0.  leave: as `Said` has it.
     stops:  float64, shape (n,), prices of the stops that entries bring along, NaN for none; empty where none does.
     fixed:  float64, shape (n, k), prices of their targets, nearest first, NaN for none; k is 0 where none does.
     owed:   float64, shape (n,), what `FundingTable.owed` gives; empty where no funding is paid.
+    within: int64, shape (n, 2), what `Intrabar.within` gives; finer_ns, finer_low, finer_high: its ranges.
+            All empty: there are no finer data.
     rules:  what `Rules.numbers` gives.
     targets, shares: of the take-profit tiers, fractions.
     code, constants, rows, stack: the condition on the position, a `Program`; no code: there is none.
     account, places, parts, exits: what `room_to_work` makes, all zero.
-    A fill: its candle, what it was, its number, where it met the market before slippage and rounding, cash after it.
+    A fill: its candle, what it was, its number, where it met the market before slippage and rounding, cash after it,
+            the range of finer data that met it, or -1.
             The number of an entry: the candles since its decision, signed by its side; of a target: which; else 0.
     Returns: status, number of fills, cash at the end, lots held at the end (signed), cost of what is held.
     """
-    account[CASH], places[STOPPED_NS] = rules[0], NEVER
+    account[CASH], places[STOPPED_NS], places[PART] = rules[0], NEVER, -1
     room, n, i, length_ns = len(fills), len(close), int(np.int64(0)), int(rules[LENGTH])
     heard, can_short, moves = rules[HEARD] > 0.0, rules[CAN_SHORT] > 0.0, rules[TRAIL] + rules[BREAKS_EVEN] > 0.0
     watches = len(code) > 0
@@ -455,16 +461,26 @@ def trade_path(
             is_reached = (worst - _nearest_loss(account, places)) * way <= 0.0 or best * way >= account[TARGET_AT]
             if (is_reached or places[LEAVING]) and (heard or volume[i] > 0.0):
                 opened, traded = open_[i], volume[i] if weighs else 0.0
-                opened_ns = open_time[i] if cools else 0
-                for phase in range(2):
-                    farther, nearer = (worst, best) if phase else (opened, opened)
+                met_ns = open_time[i] if cools else 0
+                # The open, then the range: in the order that finer data tell, where they do.
+                part, parts_end = (within[i, 0], within[i, 1]) if len(within) else (0, 0)
+                in_range, farther, nearer = 0, opened, opened
+                while True:
                     if not _meet(
-                        i, IN_RANGE * phase, opened_ns, opened, farther, nearer, traded, rules, exits, fills,
-                        account, places,
-                    ):  # fmt: skip
+                        i, in_range, met_ns, opened, farther, nearer, traded, rules, exits, fills, account, places
+                    ):
                         return TOO_THIN, places[COUNT], account[CASH], 0.0, 0.0
-                    if account[HELD] <= 0.0:
+                    if account[HELD] <= 0.0 or (in_range and part >= parts_end):
                         break
+                    in_range, farther, nearer = IN_RANGE, worst, best
+                    if part < parts_end:
+                        least, most = finer_low[part], finer_high[part]
+                        farther, nearer = (least, most) if way > 0 else (most, least)
+                        places[PART], met_ns = part, finer_ns[part]
+                        part += 1
+                    elif cools:
+                        met_ns = open_time[i] + length_ns - 1
+                places[PART] = -1
             if account[HELD] <= 0.0:
                 break
             if not places[LEAVING]:

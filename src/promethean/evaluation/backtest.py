@@ -11,7 +11,7 @@ from msgspec import Struct
 from promethean.domain.candles import CandleSeries, FloatArray
 from promethean.engine.desk import Desk
 from promethean.evaluation.ledger import Books, equity_curve, keep_books
-from promethean.evaluation.rules import Rules
+from promethean.evaluation.rules import FILL, Rules
 from promethean.evaluation.stepped import SteppedBacktest
 from promethean.exchanges.paper.venue import PaperTerms
 from promethean.strategies.arrays import ArrayStrategy, Said
@@ -113,7 +113,7 @@ def find_path(
     """Where one account fills; None where a candle is too thin to fill an order whole.
 
     seen:  what is known of the candles; None: look.
-    fills: room for fills, float64, shape (room, 5), that the answer may be written into; None: make some.
+    fills: room for fills, float64, shape (room, FILL), that the answer may be written into; None: make some.
     """
     from promethean.evaluation._kernels import COOLED, REFUSALS, TOO_MANY, TOO_THIN, UNKNOWN, room_to_work, trade_path
 
@@ -123,15 +123,19 @@ def find_path(
     stops = said.stop if said.stop is not None else np.empty(0)
     fixed = np.column_stack(said.targets) if said.targets else np.empty((0, 0))
     program = said.exit if said.exit is not None else NOTHING
-    fills = np.empty((ROOM, 5)) if fills is None else fills
+    fills = np.empty((ROOM, FILL)) if fills is None else fills
     funding = rules.terms.funding
     owed = funding.owed(candles) if funding is not None else np.empty(0)
+    finer = rules.terms.intrabar
+    within = finer.within(candles, rules.seat.timeframe_ns) if finer is not None else np.empty((0, 2), np.int64)
+    nothing = np.empty(0, np.int64), np.empty(0), np.empty(0)
+    at_ns, low, high = (finer.at_ns, finer.low, finer.high) if finer is not None else nothing
     while True:
         work = room_to_work(len(targets), fixed.shape[1])
         status, count, cash, held, cost = trade_path(
             candles.open_time_ns, candles.open, candles.high, candles.low, candles.close, candles.volume,
-            seen.lows, seen.highs, said.side, said.leave, stops, fixed, owed, numbers, targets, shares,
-            *program, *work, fills,
+            seen.lows, seen.highs, said.side, said.leave, stops, fixed, owed, within, at_ns, low, high,
+            numbers, targets, shares, *program, *work, fills,
         )  # fmt: skip
         if status == TOO_THIN:
             return None
@@ -139,4 +143,4 @@ def find_path(
             counts = dict(zip(REFUSALS, work[1][COOLED:].tolist(), strict=True))
             refused = {code: times for code, times in counts.items() if times}
             return Path(fills[:count], refused, cash, held, cost, int(work[1][UNKNOWN]))
-        fills = np.empty((4 * len(fills), 5))
+        fills = np.empty((4 * len(fills), FILL))

@@ -204,7 +204,7 @@ class Bookkeeper:
 def keep_books(rules: Rules, said: Said, candles: CandleSeries, fills: FloatArray) -> Books:
     """The books of fills that a compiled path found.
 
-    fills: as `trade_path` gives them: candle, what it was, its number, price before slippage, cash after it.
+    fills: as `trade_path` gives them.
     """
     seat, terms, instrument = rules.seat, rules.terms, rules.seat.instrument
     books = Bookkeeper(seat, terms, candles, rules.cash)
@@ -212,8 +212,8 @@ def keep_books(rules: Rules, said: Said, candles: CandleSeries, fills: FloatArra
     protection, sizes = seat.protection, dict[int, Decimal]()
     has_levels = said.stop is not None or bool(said.targets)
     last_ns = seat.timeframe_ns - 1
-    columns = (column.tolist() for column in (*fills[:, :3].T.astype(np.int64), fills[:, 3]))
-    for place, what, number, met in zip(*columns, strict=True):
+    numbers, met_at = fills[:, [0, 1, 2, 5]].astype(np.int64), fills[:, 3]
+    for (place, what, number, part), met in zip(numbers.tolist(), met_at.tolist(), strict=True):
         opened_ns = int(books.open_time[place])
         volume = float(books.volume[place])
         if payments is not None:
@@ -231,6 +231,9 @@ def keep_books(rules: Rules, said: Said, candles: CandleSeries, fills: FloatArra
         position = books.position
         side = Side.SELL if position.quantity > 0 else Side.BUY
         at_ns = opened_ns + last_ns if what & IN_RANGE else opened_ns
+        if part >= 0:
+            assert terms.intrabar is not None, "a part of a candle is known from finer data"
+            at_ns = int(terms.intrabar.at_ns[part])
         what &= ~IN_RANGE
         if what == TARGET:
             if not sizes:

@@ -15,6 +15,8 @@ from promethean.exchanges.paper.venue import PaperTerms
 
 ENTRY, STOP, TRAILING, BREAKEVEN, TIGHTENED, TARGET, TIME, SIGNAL, LIQUIDATION = range(9)
 """What a fill was: `OrderRole` as a number."""
+FILL = 6
+"""Columns of a fill, as `trade_path` writes them."""
 IN_RANGE = 16
 """Added to what a fill was when the candle's range reached it, after the open."""
 REVERSAL = 32
@@ -94,6 +96,9 @@ class Rules(Struct, frozen=True):
             return f"{self.seat.order_type} entries"
         if self.terms.latency_ms * 1_500_000 >= self.seat.timeframe_ns:
             return "a latency of a candle and more"
+        finer = self.terms.intrabar
+        if finer is not None and self.terms.latency_ms and self.terms.latency_ms * 3_000_000 >= finer.shortest_ns:
+            return "a latency within which finer data go on"
         if self.instrument.market_type is MarketType.FUTURES and not self.seat.can_short:
             return "futures without shorts"
         return None

@@ -13,7 +13,7 @@ from promethean.domain.candles import CandleSeries
 from promethean.domain.errors import ConfigError
 from promethean.domain.market import Side
 from promethean.evaluation.backtest import ROOM, Path, Seen, find_path
-from promethean.evaluation.rules import ENTRY, REVERSAL, Rules
+from promethean.evaluation.rules import ENTRY, FILL, REVERSAL, Rules
 from promethean.exchanges.paper.pricing import taken_price
 from promethean.strategies.arrays import ArrayStrategy
 from promethean.strategies.frame import Frame
@@ -95,7 +95,7 @@ def sweep(
     """
     outcomes = []
     # One room for the fills of all: made anew each time, it would cost as much as a few hundred of them.
-    seen, fills = Seen.of(frame.candles), np.empty((ROOM, 5))
+    seen, fills = Seen.of(frame.candles), np.empty((ROOM, FILL))
     for number, (parameters, strategy, rules) in enumerate(variants, 1):
         found = find_path(rules, strategy.say(frame), frame.candles, seen, fills)
         if found is None:

@@ -6,7 +6,6 @@ import math
 from dataclasses import dataclass
 from decimal import Decimal
 
-from promethean.domain.candles import Candle
 from promethean.domain.market import Quote, Side
 from promethean.domain.orders import Order, OrderType
 
@@ -56,11 +55,11 @@ def stops_first(resting: Resting) -> tuple[bool, int]:
     return resting.order.intent.type is not OrderType.STOP_MARKET, resting.arrives_at_ns
 
 
-def stop_reached(order: Order, candle: Candle) -> float | None:
-    """The trigger price of a stop that the candle's range reaches, or None."""
+def stop_reached(order: Order, low: float, high: float) -> float | None:
+    """The trigger price of a stop that prices from `low` to `high` reach, or None."""
     if order.intent.type is not OrderType.STOP_MARKET:
         return None
-    return float(order.intent.stop_price or 0) if is_triggered(order, candle.low, candle.high) else None
+    return float(order.intent.stop_price or 0) if is_triggered(order, low, high) else None
 
 
 def is_triggered(order: Order, low: float, high: float) -> bool:

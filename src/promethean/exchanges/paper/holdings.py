@@ -106,11 +106,11 @@ class Holdings:
 
     # ------------------------------------------------------------ liquidation
 
-    def is_behind(self, stop: Intent, candle: Candle) -> bool:
-        """Whether a candle's range takes the position away before it comes to this stop."""
+    def is_behind(self, stop: Intent, low: float, high: float) -> bool:
+        """Whether a market between these prices takes the position away before it comes to this stop."""
         slot = stop.strategy, stop.instrument
         taken_at = self._taken_at.get(slot)
-        if taken_at is None or stop.stop_price is None or not self._is_taken(slot, candle.low, candle.high):
+        if taken_at is None or stop.stop_price is None or not self._is_taken(slot, low, high):
             return False
         return (stop.stop_price - taken_at) * self._positions[slot].side.sign < 0
 
