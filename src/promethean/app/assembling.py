@@ -43,11 +43,13 @@ class Replay:
 
     cash: quote units at the start.  research: whether the controls of research apply, or the limits of the account.
     funding: what positions pay for funding; None where nobody knows.
+    tape:    SHA-256 of the file of single trades that the strategy reads; None where it reads none.
     """
 
     cash: Decimal
     research: bool
     funding: FundingTable | None = None
+    tape: str | None = None
 
 
 async def assemble(
@@ -80,11 +82,10 @@ async def assemble(
     await accounts.write_default_limits(database, owner, account_limits(settings))
     (instrument,) = feed.instruments.values()
     record = await accounts.read_limits(database, owner)
-    books = feed.books if isinstance(feed, FileFeed) else None
 
     def desk_of(file: StrategyFile) -> Desk:
-        venue = PaperVenue.capabilities
-        return make_desk(settings, file, instrument, feed.timeframe, record, venue, feed.recorded, books)
+        recorded = feed.frame() if isinstance(feed, FileFeed) else None
+        return make_desk(settings, file, instrument, feed.timeframe, record, PaperVenue.capabilities, recorded)
 
     desk = desk_of(file)
     terms, balance = paper_terms(settings, instrument, file.simulation), settings.execution.paper_balance

@@ -28,6 +28,7 @@ from promethean.app.desk import (
 )
 from promethean.app.funding import UNFUNDED, funding_table
 from promethean.app.register import explaining, register_everything
+from promethean.app.trades import trades_beside
 from promethean.app.variants import remember
 from promethean.config.tree import Settings
 from promethean.domain.errors import ConfigError
@@ -37,14 +38,17 @@ if TYPE_CHECKING:
     from promethean.domain.books import BookSeries
     from promethean.domain.candles import CandleSeries
     from promethean.domain.instruments import Instrument
+    from promethean.domain.trades import TradeSeries
     from promethean.engine.desk import Desk
     from promethean.evaluation.backtest import Backtest
     from promethean.evaluation.metrics import Metrics
     from promethean.exchanges.paper.venue import PaperTerms
+    from promethean.storage.trade_files import TradeFile
     from promethean.storage.variants import Tried
     from promethean.strategies.arrays import ArrayStrategy
     from promethean.strategies.catalogue import Strategy
     from promethean.strategies.file import StrategyFile
+    from promethean.strategies.frame import Frame
 
 RESEARCH, USER = "research", "user"
 COVERAGE_TOLD, COVERAGE_NEEDED = 0.99, 0.95
@@ -59,6 +63,7 @@ class BacktestOptions:
     since, until: aware instants, the candles that open from the one on and before the other; None: all.
     limits:       `research` or `user`.
     funding:      a file of funding rates; None: nobody knows them.
+    tape:         a file of single trades; None: there are none.
     """
 
     strategy: str
@@ -70,6 +75,7 @@ class BacktestOptions:
     limits: str = "research"
     allow_gaps: bool = False
     funding: str | None = None
+    tape: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,6 +86,7 @@ class Bench:
     remarks:  what is to be said about the data, the strategy and plug-ins.
     sha256:   of the file that the candles were read from.  is_part: whether it holds others as well.
     books:    order books at the close of each candle, where the data hold them.
+    tape:     the file of single trades, cut to these candles, where one was given.
     """
 
     file: StrategyFile
@@ -96,6 +103,7 @@ class Bench:
     sha256: str
     is_part: bool
     books: BookSeries | None = None
+    tape: TradeFile | None = None
 
     @property
     def controls_off(self) -> str | None:
@@ -113,6 +121,22 @@ class Bench:
     def is_funded(self) -> bool:
         """Whether it is known what positions pay for funding: nothing on spot."""
         return self.instrument.market_type is MarketType.SPOT or self.terms.funding is not None
+
+    @property
+    def tape_name(self) -> str | None:
+        """The file of single trades, for people; None where none was given."""
+        return None if self.tape is None else self.tape.path.name
+
+    @property
+    def trades(self) -> TradeSeries | None:
+        """The single trades of these candles, where they were given."""
+        return None if self.tape is None else self.tape.trades
+
+    def frame(self) -> Frame:
+        """The candles with what is beside them, as a strategy reads them; it remembers nothing yet."""
+        from promethean.strategies.frame import Frame
+
+        return Frame(self.candles, self.timeframe, self.books, self.trades)
 
     def strategy(self) -> Strategy | ArrayStrategy:
         """The strategy at this market."""
@@ -156,7 +180,7 @@ def run_backtest(settings: Settings, options: BacktestOptions) -> BacktestReport
 
 def prepare(settings: Settings, options: BacktestOptions) -> Bench:
     """Read strategy and candles, and check that they fit.  Raises ConfigError naming what does not."""
-    from promethean.strategies.arrays import remarks_of
+    from promethean.strategies.arrays import reads_trades, remarks_of
 
     plugins = register_everything()
     if options.limits not in (RESEARCH, USER):
@@ -185,11 +209,16 @@ def prepare(settings: Settings, options: BacktestOptions) -> Bench:
         terms = dataclasses.replace(terms, funding=funding_table(options.funding, instrument, candles, remarks.append))
     elif instrument.market_type is MarketType.FUTURES:
         remarks.append(UNFUNDED)
-    remarks += remarks_of(make_strategy(file, instrument, timeframe, settings))
-    return Bench(
+    strategy, tape = make_strategy(file, instrument, timeframe, settings), None
+    if options.tape is not None:
+        if not reads_trades(strategy):
+            raise ConfigError(f"--tape is {options.tape}, and {file.id} reads no single trades; leave --tape out")
+        tape = trades_beside(options.tape, instrument, candles, timeframe, remarks.append)
+    bench = Bench(
         file, instrument, timeframe, candles, terms, options.cash, source, coverage, tuple(remarks), settings,
-        options.limits, sha256, candles is not whole, books,
+        options.limits, sha256, candles is not whole, books, tape,
     )  # fmt: skip
+    return dataclasses.replace(bench, remarks=(*remarks, *remarks_of(strategy, bench.frame())))
 
 
 def run(bench: Bench, strategy: ArrayStrategy | None = None) -> Backtest:
@@ -197,11 +226,10 @@ def run(bench: Bench, strategy: ArrayStrategy | None = None) -> Backtest:
     from promethean.evaluation.backtest import backtest
     from promethean.evaluation.rules import Rules
     from promethean.strategies.arrays import ArrayStrategy, Prepared
-    from promethean.strategies.frame import Frame
 
     made = strategy if strategy is not None else bench.strategy()
     array = made if isinstance(made, ArrayStrategy) else None
-    frame = Frame(bench.candles, bench.timeframe, bench.books)
+    frame = bench.frame()
     rules = None
     if bench.limits == RESEARCH and not bench.file.limits:
         rules = Rules(desk_of(bench, None).seats[0], bench.terms, bench.cash)
@@ -222,9 +250,10 @@ def desk_of(bench: Bench, recorded: CandleSeries | None) -> Desk:
     from promethean.exchanges.paper.venue import PaperVenue
 
     record = account_limits(bench.settings)
+    frame = None if recorded is None else bench.frame()
     desk = make_desk(
-        bench.settings, bench.file, bench.instrument, bench.timeframe, record, PaperVenue.capabilities, recorded,
-        bench.books if recorded is not None else None, is_asked=recorded is not None,
+        bench.settings, bench.file, bench.instrument, bench.timeframe, record, PaperVenue.capabilities, frame,
+        is_asked=recorded is not None,
     )  # fmt: skip
     if bench.limits == RESEARCH:
         desk = research_desk(desk, bench.file)

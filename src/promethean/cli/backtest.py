@@ -37,6 +37,10 @@ Funding = Annotated[
     str | None,
     typer.Option(metavar="FILE", help="Funding rates of the perpetual that is traded, Parquet or CSV."),
 ]
+Tape = Annotated[
+    str | None,
+    typer.Option(metavar="FILE", help="Single trades of the market that is traded, Parquet or CSV."),
+]
 Gaps = Annotated[bool, typer.Option("--allow-gaps", help="Run even where more than 5 % of the candles are missing.")]
 
 
@@ -52,6 +56,7 @@ def backtest(
     limits: Limits = "research",
     allow_gaps: Gaps = False,
     funding: Funding = None,
+    tape: Tape = None,
     trades: Trades = None,
     report_to: Annotated[
         Path | None, typer.Option("--report", metavar="OUT.html", help="Write a report with pictures here.")
@@ -64,7 +69,9 @@ def backtest(
         from promethean.app import backtest_answers, backtesting
         from promethean.interfaces.terminal import backtests
 
-        options = options_of(strategy, data, sets, since, until, cash, limits, allow_gaps=allow_gaps, funding=funding)
+        options = options_of(
+            strategy, data, sets, since, until, cash, limits, allow_gaps=allow_gaps, funding=funding, tape=tape
+        )
         report = backtesting.run_backtest(settings, options)
         if trades is not None:
             backtest_answers.write_trades(report.result.books.parts, trades, report.bench.is_funded)
@@ -86,6 +93,7 @@ def replay(
     limits: Limits = "research",
     allow_gaps: Gaps = False,
     funding: Funding = None,
+    tape: Tape = None,
     trades: Trades = None,
     as_json: Json = False,
 ) -> None:
@@ -97,7 +105,9 @@ def replay(
         from promethean.interfaces.terminal import backtests
         from promethean.runtime.stopping import Stopping
 
-        options = options_of(strategy, data, sets, since, until, cash, limits, allow_gaps=allow_gaps, funding=funding)
+        options = options_of(
+            strategy, data, sets, since, until, cash, limits, allow_gaps=allow_gaps, funding=funding, tape=tape
+        )
         stopping = Stopping()
 
         def gone(error: OSError) -> None:
@@ -125,13 +135,14 @@ def options_of(
     *,
     allow_gaps: bool,
     funding: str | None = None,
+    tape: str | None = None,
 ) -> BacktestOptions:
     """The options as they were typed, read.  Raises ConfigError."""
     from promethean.app.backtesting import BacktestOptions
 
     return BacktestOptions(
         strategy, data, overrides(sets), instant(since, "--from"), instant(until, "--to"), amount(cash, "--cash"),
-        limits, allow_gaps, funding,
+        limits, allow_gaps, funding, tape,
     )  # fmt: skip
 
 
@@ -186,6 +197,7 @@ def sweep(
     top: Annotated[int, typer.Option(min=1, max=1000, help="How many of the best to show.")] = 10,
     allow_gaps: Gaps = False,
     funding: Funding = None,
+    tape: Tape = None,
     as_json: Json = False,
 ) -> None:
     """Try every combination of parameters, and confirm the best."""
@@ -194,7 +206,9 @@ def sweep(
         from promethean.app import sweeping
         from promethean.interfaces.terminal import backtests
 
-        options = options_of(strategy, data, sets, since, until, cash, allow_gaps=allow_gaps, funding=funding)
+        options = options_of(
+            strategy, data, sets, since, until, cash, allow_gaps=allow_gaps, funding=funding, tape=tape
+        )
         with progress("Sweep") as done:
             report = sweeping.run_sweep(settings, options, param or [], done)
         found = sweeping.sweep_object(report, top)
