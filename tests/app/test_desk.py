@@ -13,6 +13,7 @@ from promethean.domain.candles import CandleSeries
 from promethean.domain.errors import ConfigError
 from promethean.domain.instruments import MarketType, instrument_id
 from promethean.strategies.arrays import Prepared, Trailing
+from promethean.strategies.frame import Frame
 
 FILE = """
 strategy: {id: one}
@@ -29,7 +30,8 @@ def listening(tmp_path: Path, indicator: str, recorded: CandleSeries | None) -> 
     path = tmp_path / "one.yaml"
     path.write_text(FILE.replace("INDICATOR", indicator))
     assert BTC.id == instrument_id("binance", "BTC", "USDT", MarketType.SPOT)
-    return listen(make_strategy(load_strategy(path), BTC, "1m"), recorded)
+    frame = None if recorded is None else Frame(recorded, "1m")
+    return listen(make_strategy(load_strategy(path), BTC, "1m"), frame)
 
 
 def test_a_recording_is_read_whole_and_live_candles_from_a_trailing_window(tmp_path: Path) -> None:
@@ -69,7 +71,7 @@ def test_what_reads_order_books_is_refused_where_there_are_none(tmp_path: Path) 
     with pytest.raises(ConfigError, match="strategy books reads order books, which neither the live nor the synthetic"):
         listen(strategy, None)
     with pytest.raises(ConfigError, match="this data holds no order books"):
-        listen(strategy, CandleSeries())
+        listen(strategy, Frame(CandleSeries(), "1s"))
     path.write_text(FILE.replace("INDICATOR", "{name: obv, as: X}"))
     assert not reads_books(load_strategy(path))
 

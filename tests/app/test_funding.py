@@ -170,7 +170,7 @@ def test_rates_of_another_venue_are_told(settings: Settings, perpetual: Path, tm
 def test_rates_that_do_not_belong_to_the_candles_are_refused(
     settings: Settings, perpetual: Path, tmp_path: Path
 ) -> None:
-    with pytest.raises(ConfigError, match=r"holds rates of ETH/USDT by its name, and BTC/USDT-PERP is traded"):
+    with pytest.raises(ConfigError, match=r"holds funding rates of ETH/USDT by its name, and BTC/USDT-PERP is traded"):
         remarks(settings, perpetual, rates(tmp_path / "binance_usdm_ETHUSDT_funding.csv", MIDNIGHT_MS + HOUR_MS))
     with pytest.raises(ConfigError, match=r"has rates of 2025-05-19 .* none of 2025-05-20 00:00:00 to"):
         remarks(settings, perpetual, rates(tmp_path / "early.csv", MIDNIGHT_MS - HOUR_MS))

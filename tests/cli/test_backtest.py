@@ -119,6 +119,23 @@ def test_the_trades_go_into_a_file_instead_of_the_answer(short: str, tmp_path: P
     assert [{name: str(value) for name, value in row.items()} for row in rows] == written
 
 
+def test_single_trades_are_read_and_named_in_the_answer(short: str, tmp_path: Path) -> None:
+    tape = tmp_path / "some_trades.csv"
+    rows = (f"{FIRST_MS + number * MINUTE_MS},{number},100000,50.5,buy" for number in range(600))
+    tape.write_text("\n".join(["timestamp,id,price,amount,side", *rows]) + "\n")
+    found = strictly("backtest", "vwap_reversion", "--data", short, "--tape", str(tape))
+    assert found["tape"] == "some_trades.csv"
+    assert found["remarks"][-1] == "vwap-btc-1m reads the VWAP over single trades at 600 of 600 candles (100.0%)"
+    bare = strictly("backtest", "vwap_reversion", "--data", short)
+    assert bare["tape"] is None and "made of candles" in bare["remarks"][-1]
+
+
+@pytest.mark.parametrize("command", ["backtest", "replay", "validate", "sweep", "optimize"])
+def test_every_command_over_candles_takes_a_tape(command: str, short: str, tmp_path: Path) -> None:
+    line = refused(command, "vwap_reversion", "--data", short, "--tape", str(tmp_path / "none.parquet"))
+    assert "there is no file" in line and "none.parquet" in line
+
+
 def test_the_limits_of_the_account_are_another_speed(short: str) -> None:
     found = strictly("backtest", "reference_rsi", "--data", short, *CASH, "--limits", "user")
     assert found["limits"] == "user"

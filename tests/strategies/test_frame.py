@@ -16,6 +16,7 @@ from promethean.domain.books import BookSeries
 from promethean.domain.candles import CandleSeries, timeframe_ns
 from promethean.domain.errors import ConfigError
 from promethean.domain.registry import scan
+from promethean.domain.trades import TradeSeries
 from promethean.indicators.catalogue import INDICATORS
 from promethean.strategies.frame import Frame
 
@@ -252,3 +253,52 @@ def test_a_frame_has_the_books_that_came_with_it_or_says_what_to_give() -> None:
         _ = Frame(invented(1, 5), "1m").books
     with pytest.raises(ValueError, match="there are books at 4 closes for 5 candles"):
         Frame(invented(1, 5), "1m", shown(4))
+
+
+# -- trades -----------------------------------------------------------------------------------------------------------
+
+
+def a_trade_at_each(candles: CandleSeries, after_ns: int) -> TradeSeries:
+    """One trade so long after each candle opens, of its whole volume at its close."""
+    count = len(candles)
+    at_ns, signs = candles.open_time_ns + after_ns, np.ones(count, np.int8)
+    return TradeSeries(at_ns, candles.close, candles.volume, signs, np.arange(count, dtype=np.int64))
+
+
+def test_a_part_has_the_trades_from_its_first_open_to_before_its_last_close() -> None:
+    candles = invented(1, 30, "5m")
+    trades = a_trade_at_each(candles, 5 * MINUTE_NS - 1)
+    frame = Frame(candles, "5m", None, trades)
+    for start, stop in ((0, 30), (0, 7), (3, 8), (8, 30)):
+        found = frame.part(start, stop).trades
+        assert found is not None and found.number is not None
+        assert found.number.tolist() == list(range(start, stop))
+    empty = frame.part(0, 0).trades
+    assert empty is not None and len(empty) == 0
+    assert Frame(candles, "5m").part(0, 7).trades is None
+
+
+def test_a_trade_at_a_close_belongs_to_the_candle_that_opens_then() -> None:
+    candles = invented(1, 30)
+    late = Frame(candles, "1m", None, a_trade_at_each(candles, MINUTE_NS)).part(0, 10)
+    assert late.trades is not None and len(late.trades) == 9
+
+
+@pytest.mark.parametrize("timeframe", ["1m", "5m", "1h"])
+def test_the_vwap_over_trades_is_that_over_candles_where_there_are_none(timeframe: str) -> None:
+    candles = invented(3, 2000, timeframe, holes=0.02)
+    rough = Frame(candles, timeframe).indicator("vwap", {"deviations": 1.5}, timeframe)
+    found = Frame(candles, timeframe).true_vwap(1.5)
+    assert found.approximation.all()
+    for got, want in zip(found[:5], rough, strict=True):
+        assert np.array_equal(got, want, equal_nan=True)
+    at_closes = Frame(candles, timeframe, None, a_trade_at_each(candles, 0)).true_vwap(1.5)
+    closes, volume = candles.close[:20], candles.volume[:20]
+    assert not at_closes.approximation[: np.searchsorted(candles.open_time_ns, MONDAY_NS + DAY_NS)].any()
+    assert at_closes.vwap[19] == pytest.approx(np.sum(closes * volume) / np.sum(volume), rel=1e-12)
+
+
+def test_trades_beside_candles_shorter_than_a_minute_have_no_vwap() -> None:
+    candles = invented(1, 30, "1s")
+    with pytest.raises(ValueError, match="trades are added up by the minute, and candles of 1s are shorter"):
+        Frame(candles, "1s", None, a_trade_at_each(candles, 0)).true_vwap(2.0)

@@ -10,12 +10,18 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from tests.strategies.promises import REAL_5M, assert_window, chosen, make, upside_down
+from tests.strategies.promises import REAL_5M, assert_window, chosen, make, told, upside_down
 from tests.strategies.recorded import MONDAY_NS, invented, read
 
 from promethean.domain.candles import CandleSeries
 from promethean.domain.errors import ConfigError
-from promethean.strategies.arrays import CLOSES_LONG, Said
+from promethean.domain.events import CandleClosed
+from promethean.domain.market import MarketView
+from promethean.domain.trades import TradeSeries
+from promethean.engine.combined import Combined, Part
+from promethean.engine.decide import Aggregation
+from promethean.indicators.volume.vwap import OF_CANDLES
+from promethean.strategies.arrays import CLOSES_LONG, Prepared, Said, Trailing, reads_trades, remarks_of
 from promethean.strategies.frame import Frame
 from promethean.strategies.vwap_reversion import VwapReversion
 
@@ -158,6 +164,129 @@ def test_a_market_that_trends_or_moves_more_than_usual_says_nothing() -> None:
 def test_a_market_that_stands_still_says_nothing() -> None:
     said = say(make(VwapReversion), columns(np.full(2000, 123.456)))
     assert not said.side.any() and not said.leave.any()
+
+
+# -- single trades ----------------------------------------------------------------------------------------------------
+
+
+def traded(candles: CandleSeries, minutes: slice) -> TradeSeries:
+    """Two trades in each of some candles: one base unit at its open, the other two at its close."""
+    opens = candles.open_time_ns[minutes]
+    at_ns = np.stack((opens + MINUTE_NS // 4, opens + MINUTE_NS // 2), axis=1).ravel()
+    price = np.stack((candles.open[minutes], candles.close[minutes]), axis=1).ravel()
+    count = len(opens)
+    signs, number = np.tile(np.array([1, -1], np.int8), count), np.arange(2 * count, dtype=np.int64)
+    return TradeSeries(at_ns, price, np.tile([1.0, 2.0], count), signs, number)
+
+
+def traded_vwap(candles: CandleSeries, at: int) -> tuple[float, float]:
+    """Average and deviation of the session's trades up to a candle's close, from the definition."""
+    rows = slice(at // DAY * DAY, at + 1)
+    trades = traded(candles, rows)
+    mean = float(np.sum(trades.price * trades.quantity) / np.sum(trades.quantity))
+    return mean, float(np.sqrt(np.sum(trades.quantity * (trades.price - mean) ** 2) / np.sum(trades.quantity)))
+
+
+def test_where_the_trades_are_there_the_average_and_the_bands_are_theirs() -> None:
+    strategy, candles = make(VwapReversion, deviations="1.5"), dips()
+    said = strategy.say(Frame(candles, "1m", None, traded(candles, slice(None))))
+    assert np.isnan(said.readings["VWAP (candles)"]).all()
+    for at in (0, 1, 700, DAY - 1, DAY, 2879):
+        mean, sigma = traded_vwap(candles, at)
+        found = [said.readings[name][at] for name in ("VWAP", "upper band", "lower band")]
+        assert found == pytest.approx([mean, mean + 1.5 * sigma, mean - 1.5 * sigma], rel=1e-12)
+    bought = np.flatnonzero(said.side > 0)
+    assert len(bought) > 20
+    at = int(bought[0])
+    mean, sigma = traded_vwap(candles, at)
+    assert said.targets[0][at] == pytest.approx(mean, rel=1e-12)
+    expected = f"the price turned below the lower band {mean - 1.5 * sigma:.6g}; VWAP is {mean:.6g}"
+    assert strategy.reason(said, at) == expected
+
+
+def test_a_day_without_its_trades_is_what_it_is_without_any() -> None:
+    strategy, candles = make(VwapReversion), dips()
+    bare, half = say(strategy, candles), strategy.say(Frame(candles, "1m", None, traded(candles, slice(0, DAY))))
+    assert "VWAP" not in bare.readings
+    assert np.isnan(half.readings["VWAP"][DAY + 15 :]).all()
+    first = int(np.flatnonzero(~np.isnan(half.readings["VWAP (candles)"]))[0])
+    assert first == DAY, "one minute of the new day is more than a hundredth of it"
+    assert not np.isnan(half.readings["VWAP"][:DAY]).any()
+    for name in ("VWAP (candles)", "upper band", "lower band", "range"):
+        assert np.array_equal(half.readings[name][DAY:], bare.readings[name][DAY:], equal_nan=True)
+    for name in ("side", "leave", "confidence"):
+        assert np.array_equal(getattr(half, name)[DAY:], getattr(bare, name)[DAY:], equal_nan=True)
+    assert (half.readings["upper band"][1:DAY] != bare.readings["upper band"][1:DAY]).all()
+    spoken = np.flatnonzero(half.side[DAY:]) + DAY
+    assert "VWAP (candles) is" in strategy.reason(half, int(spoken[0]))
+
+
+def test_one_of_a_hundred_minutes_may_lack_its_trades() -> None:
+    strategy, candles = make(VwapReversion), dips()
+    trades = traded(candles, slice(None))
+    lost = (trades.at_ns // MINUTE_NS - MONDAY_NS // MINUTE_NS) // 14 == 50  # minutes 700 to 713: 1 % of 1400
+    kept = TradeSeries(trades.at_ns[~lost], trades.price[~lost], trades.quantity[~lost], trades.aggressor[~lost])
+    said = strategy.say(Frame(candles, "1m", None, kept))
+    is_true = ~np.isnan(said.readings["VWAP"])
+    assert is_true[:707].all() and not is_true[707:1399].any() and is_true[1399:].all()
+
+
+def test_what_is_said_with_trades_sees_no_later_one_and_needs_no_more_than_the_window() -> None:
+    strategy, candles = make(VwapReversion), dips(4320)
+    frame = Frame(candles, "1m", None, traded(candles, slice(0, 3000)))
+    whole = told(strategy.say(frame))
+    for stop in (1, 600, DAY, 2900, 3000, 3001, 4320):
+        for name, values in told(strategy.say(frame.part(0, stop))).items():
+            assert np.array_equal(values, whole[name][:stop], equal_nan=True), (name, stop)
+    for stop in (strategy.window, 2900, 3000, 3100, 4320):
+        for name, values in told(strategy.say(frame.part(stop - strategy.window, stop))).items():
+            assert values[-1] == pytest.approx(whole[name][stop - 1], rel=1e-9, nan_ok=True), (name, stop)
+
+
+def test_asked_candle_by_candle_a_recording_has_its_trades_and_a_live_market_has_its_candles() -> None:
+    strategy, candles = make(VwapReversion, deviations="1.5"), dips()
+    frame = Frame(candles, "1m", None, traded(candles, slice(None)))
+    said, bare = strategy.say(frame), say(strategy, candles)
+    recorded, live, view = Prepared(strategy, frame), Trailing(strategy), MarketView()
+    heard = 0
+    for at, candle in enumerate(candles.candles(strategy.instrument, "1m")):
+        view = view.with_candle(candle)
+        event = CandleClosed(candle, candle.close_time_ns)
+        signals = recorded.on_event(event, view)
+        assert len(signals) == (said.side[at] != 0)
+        for signal in signals:
+            assert signal.metadata["VWAP"] == f"{said.readings['VWAP'][at]:.6f}"
+            assert "VWAP (candles)" not in signal.metadata
+        if said.side[at] or bare.side[at]:
+            found = live.on_event(event, view)
+            assert len(found) == (bare.side[at] != 0)
+            assert all("VWAP (candles)" in signal.metadata for signal in found)
+        heard += len(signals)
+    assert heard > 20
+
+
+def test_the_remark_says_at_how_many_candles_the_average_is_that_over_trades() -> None:
+    strategy, candles = make(VwapReversion), dips()
+    assert remarks_of(strategy) == remarks_of(strategy, Frame(candles, "1m")) == (OF_CANDLES,)
+    frames = [Frame(candles, "1m", None, traded(candles, minutes)) for minutes in (slice(None), slice(0, DAY))]
+    assert remarks_of(strategy, frames[0]) == (
+        "s reads the VWAP over single trades at 2,880 of 2,880 candles (100.0%)",
+    )
+    assert remarks_of(strategy, frames[1]) == (
+        "s reads the VWAP over single trades at 1,440 of 2,880 candles (50.0%)",
+        f"elsewhere {OF_CANDLES}",
+    )
+    nothing = Frame(candles.before(MONDAY_NS), "1m", None, traded(candles, slice(0, 0)))
+    assert remarks_of(strategy, nothing) == ("s reads the VWAP over single trades at 0 of 0 candles (0.0%)",)
+
+
+def test_beside_another_source_it_reads_its_trades_and_says_so() -> None:
+    strategy, candles = make(VwapReversion, deviations="1.5"), dips()
+    both = Combined([Part("one", strategy, 1.0), Part("two", strategy, 1.0)], Aggregation.WEIGHTED, 0.5, can_short=True)
+    frame = Frame(candles, "1m", None, traded(candles, slice(None)))
+    assert reads_trades(both) and remarks_of(both, frame) == remarks_of(strategy, frame)
+    assert np.array_equal(both.say(frame).side, strategy.say(frame).side)
+    assert all(vote.fresh.all() for vote in both.say(frame).votes), "it has answered wherever it has an average"
 
 
 # -- promises ---------------------------------------------------------------------------------------------------------

@@ -20,6 +20,7 @@ from promethean.domain.margin import Margin
 if TYPE_CHECKING:
     from promethean.domain.events import CandleClosed
     from promethean.domain.funding import FundingTable
+    from promethean.domain.intrabar import Intrabar
     from promethean.engine.desk import Desk
     from promethean.exchanges.paper.venue import PaperTerms
     from promethean.runtime.account import AccountRunner, Halt, Opening
@@ -44,11 +45,15 @@ class Replay:
 
     cash: quote units at the start.  research: whether the controls of research apply, or the limits of the account.
     funding: what positions pay for funding; None where nobody knows.
+    intrabar: what happened inside the candles, where finer data say it.
+    tape:    SHA-256 of the file of single trades that the strategy reads; None where it reads none.
     """
 
     cash: Decimal
     research: bool
     funding: FundingTable | None = None
+    tape: str | None = None
+    intrabar: Intrabar | None = None
 
 
 async def assemble(
@@ -81,11 +86,10 @@ async def assemble(
     await accounts.write_default_limits(database, owner, account_limits(settings))
     (instrument,) = feed.instruments.values()
     record = await accounts.read_limits(database, owner)
-    books = feed.books if isinstance(feed, FileFeed) else None
 
     def desk_of(file: StrategyFile) -> Desk:
-        venue = PaperVenue.capabilities
-        return make_desk(settings, file, instrument, feed.timeframe, record, venue, feed.recorded, books)
+        recorded = feed.frame() if isinstance(feed, FileFeed) else None
+        return make_desk(settings, file, instrument, feed.timeframe, record, PaperVenue.capabilities, recorded)
 
     desk = desk_of(file)
     terms, balance = paper_terms(settings, instrument, file.simulation), settings.execution.paper_balance
@@ -94,7 +98,7 @@ async def assemble(
     if reloading is not None:
         origin = _hash_of(reloading.origin, desk.limits, terms, balance)
     if replay is not None:
-        balance, terms = replay.cash, dataclasses.replace(terms, funding=replay.funding)
+        balance, terms = replay.cash, dataclasses.replace(terms, funding=replay.funding, intrabar=replay.intrabar)
         if replay.research:
             desk, cap = research_desk(desk, file), UNBOUNDED
         config_hash = origin = _replay_hash(file, desk, terms, replay, feed)
@@ -170,7 +174,7 @@ def _replay_hash(file: StrategyFile, desk: Desk, terms: PaperTerms, replay: Repl
     """Of everything that a replay depends on: an unfinished one goes on only where all of it is as it was."""
     rules = [
         (s.instrument, s.timeframe_ns, s.aggregation, s.threshold, s.sizing, s.protection, s.order_type,
-         s.slippage_tolerance, s.cooldown_ns, s.limits, s.on_opposite, s.fee_taker,
+         s.slippage_tolerance, s.cooldown_ns, s.limits, s.on_opposite, s.fee_taker, s.margin,
          [control.code for control in s.controls.entering])
         for s in desk.seats
     ]  # fmt: skip

@@ -32,6 +32,7 @@ def as_object(report: BacktestReport, *, with_trades: bool) -> dict[str, Any]:
         "symbol": bench.instrument.symbol,
         "timeframe": bench.timeframe,
         "data": bench.source,
+        "tape": bench.tape_name,
         "limits": bench.limits,
         "controls_off": bench.controls_off,
         "controls_not_applicable": bench.controls_not_applicable,
@@ -123,11 +124,19 @@ def _made_of(report: BacktestReport) -> list[tuple[str, str]]:
         ("Slippage", f"{terms.slippage_bps} basis points for an order as large as its candle's volume"),
         ("Funding", _funding_words(bench)),
         ("Margin", _margin_words(bench)),
+        *_tape_row(bench),
         ("Latency", f"{terms.latency_ms} ms"),
         ("Controls", _control_words(bench)),
         ("Market", f"tick {plain(bench.instrument.price_increment)}, lot {plain(bench.instrument.quantity_increment)}"),
         ("Run", way if report.result.stepped is None else f"step by step: {report.result.stepped}"),
     ]
+
+
+def _tape_row(bench: Bench) -> list[tuple[str, str]]:
+    if bench.tape is None:
+        return []
+    file = bench.tape
+    return [("Single trades", f"{len(file.trades):,} of {file.path.name}, content {file.sha256[:12]}")]
 
 
 def _control_words(bench: Bench) -> str:

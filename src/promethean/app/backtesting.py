@@ -5,13 +5,11 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import gc
-import hashlib
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from decimal import Decimal
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from msgspec.structs import replace
@@ -26,10 +24,14 @@ from promethean.app.desk import (
     research_desk,
     with_filters,
 )
+from promethean.app.finer import inside
 from promethean.app.funding import UNFUNDED, funding_table
+from promethean.app.recordings import read_recording
 from promethean.app.register import explaining, register_everything
+from promethean.app.trades import trades_beside
 from promethean.app.variants import remember
 from promethean.config.tree import Settings
+from promethean.domain.candles import timeframe_ns
 from promethean.domain.errors import ConfigError
 from promethean.domain.instruments import MarketType
 from promethean.domain.money import plain
@@ -38,14 +40,17 @@ if TYPE_CHECKING:
     from promethean.domain.books import BookSeries
     from promethean.domain.candles import CandleSeries
     from promethean.domain.instruments import Instrument
+    from promethean.domain.trades import TradeSeries
     from promethean.engine.desk import Desk
     from promethean.evaluation.backtest import Backtest
     from promethean.evaluation.metrics import Metrics
     from promethean.exchanges.paper.venue import PaperTerms
+    from promethean.storage.trade_files import TradeFile
     from promethean.storage.variants import Tried
     from promethean.strategies.arrays import ArrayStrategy
     from promethean.strategies.catalogue import Strategy
     from promethean.strategies.file import StrategyFile
+    from promethean.strategies.frame import Frame
 
 RESEARCH, USER = "research", "user"
 COVERAGE_TOLD, COVERAGE_NEEDED = 0.99, 0.95
@@ -60,6 +65,8 @@ class BacktestOptions:
     since, until: aware instants, the candles that open from the one on and before the other; None: all.
     limits:       `research` or `user`.
     funding:      a file of funding rates; None: nobody knows them.
+    tape:         a file of single trades; None: there are none.
+    finer:        finer candles of the same market, a file or a stored series; None: none but stored ones.
     """
 
     strategy: str
@@ -71,6 +78,8 @@ class BacktestOptions:
     limits: str = "research"
     allow_gaps: bool = False
     funding: str | None = None
+    tape: str | None = None
+    finer: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,6 +90,7 @@ class Bench:
     remarks:  what is to be said about the data, the strategy and plug-ins.
     sha256:   of the file that the candles were read from.  is_part: whether it holds others as well.
     books:    order books at the close of each candle, where the data hold them.
+    tape:     the file of single trades, cut to these candles, where one was given.
     """
 
     file: StrategyFile
@@ -97,6 +107,7 @@ class Bench:
     sha256: str
     is_part: bool
     books: BookSeries | None = None
+    tape: TradeFile | None = None
 
     @property
     def controls_off(self) -> str | None:
@@ -114,6 +125,22 @@ class Bench:
     def is_funded(self) -> bool:
         """Whether it is known what positions pay for funding: nothing on spot."""
         return self.instrument.market_type is MarketType.SPOT or self.terms.funding is not None
+
+    @property
+    def tape_name(self) -> str | None:
+        """The file of single trades, for people; None where none was given."""
+        return None if self.tape is None else self.tape.path.name
+
+    @property
+    def trades(self) -> TradeSeries | None:
+        """The single trades of these candles, where they were given."""
+        return None if self.tape is None else self.tape.trades
+
+    def frame(self) -> Frame:
+        """The candles with what is beside them, as a strategy reads them; it remembers nothing yet."""
+        from promethean.strategies.frame import Frame
+
+        return Frame(self.candles, self.timeframe, self.books, self.trades)
 
     def strategy(self) -> Strategy | ArrayStrategy:
         """The strategy at this market."""
@@ -167,8 +194,11 @@ def prepare(settings: Settings, options: BacktestOptions) -> Bench:
     with explaining(plugins):
         file = load_strategy(find_strategy_file(settings, options.strategy), options.overrides)
     remarks = list(plugins.broken)
-    candles, instrument, timeframe, source, sha256, books = _read(settings, options.data, file, remarks.append)
-    whole, candles = candles, _cut(candles, options)
+    recording = read_recording(settings, options.data, file, remarks.append)
+    whole, instrument, timeframe, source, sha256, books = recording
+    if timeframe_ns(timeframe) < timeframe_ns(file.timeframe):
+        remarks.append(f"the file's candles of {timeframe} are the primary ones, not {file.timeframe}")
+    candles = _cut(whole, options)
     if books is not None:
         first = int(whole.open_time_ns.searchsorted(candles.open_time_ns[0]))
         books = books.rows(slice(first, first + len(candles)))
@@ -188,11 +218,17 @@ def prepare(settings: Settings, options: BacktestOptions) -> Bench:
         remarks.append(UNFUNDED)
     if (beyond := _stop_beyond_margin(file, instrument, terms)) is not None:
         remarks.append(beyond)
-    remarks += remarks_of(make_strategy(file, instrument, timeframe, settings))
-    return Bench(
+    strategy, tape = make_strategy(file, instrument, timeframe, settings), None
+    if options.tape is not None:
+        tape = trades_beside(options.tape, instrument, candles, timeframe, remarks.append)
+    given = None if tape is None else tape.trades
+    recording = recording._replace(candles=candles)
+    terms = dataclasses.replace(terms, intrabar=inside(settings, options.finer, recording, file, given, remarks.append))
+    bench = Bench(
         file, instrument, timeframe, candles, terms, options.cash, source, coverage, tuple(remarks), settings,
-        options.limits, sha256, candles is not whole, books,
+        options.limits, sha256, candles is not whole, books, tape,
     )  # fmt: skip
+    return dataclasses.replace(bench, remarks=(*remarks, *remarks_of(strategy, bench.frame())))
 
 
 def _stop_beyond_margin(file: StrategyFile, instrument: Instrument, terms: PaperTerms) -> str | None:
@@ -212,11 +248,10 @@ def run(bench: Bench, strategy: ArrayStrategy | None = None) -> Backtest:
     from promethean.evaluation.backtest import backtest
     from promethean.evaluation.rules import Rules
     from promethean.strategies.arrays import ArrayStrategy, Prepared
-    from promethean.strategies.frame import Frame
 
     made = strategy if strategy is not None else bench.strategy()
     array = made if isinstance(made, ArrayStrategy) else None
-    frame = Frame(bench.candles, bench.timeframe, bench.books)
+    frame = bench.frame()
     rules = None
     if bench.limits == RESEARCH and not bench.file.limits:
         rules = Rules(desk_of(bench, None).seats[0], bench.terms, bench.cash)
@@ -237,55 +272,14 @@ def desk_of(bench: Bench, recorded: CandleSeries | None) -> Desk:
     from promethean.exchanges.paper.venue import PaperVenue
 
     record = account_limits(bench.settings)
+    frame = None if recorded is None else bench.frame()
     desk = make_desk(
-        bench.settings, bench.file, bench.instrument, bench.timeframe, record, PaperVenue.capabilities, recorded,
-        bench.books if recorded is not None else None, is_asked=recorded is not None,
+        bench.settings, bench.file, bench.instrument, bench.timeframe, record, PaperVenue.capabilities, frame,
+        is_asked=recorded is not None,
     )  # fmt: skip
     if bench.limits == RESEARCH:
         desk = research_desk(desk, bench.file)
     return replace(desk, names=ShortNames(), explains=False)
-
-
-def _read(
-    settings: Settings, data: str, file: StrategyFile, say: Callable[[str], None]
-) -> tuple[CandleSeries, Instrument, str, str, str, BookSeries | None]:
-    from promethean.domain.candles import timeframe_ns
-    from promethean.runtime.clock import SystemClock
-    from promethean.runtime.feeds import chosen
-
-    if is_series(data):
-        return *_read_stored(settings, data), None
-    wanted = chosen.Wanted(file.exchange, file.base, file.quote, file.market_type, file.timeframe, None)
-    feed = chosen.file_feed(data, wanted, SystemClock(), say)
-    if timeframe_ns(feed.timeframe) < timeframe_ns(file.timeframe):
-        say(f"the file's candles of {feed.timeframe} are the primary ones, not {file.timeframe}")
-    (instrument,) = feed.instruments.values()
-    return feed.recorded, instrument, feed.timeframe, Path(data).name, feed.sha256, feed.books
-
-
-def is_series(data: str) -> bool:
-    """Whether `--data` names a stored series, `binance:BTC/USDT:1m`, and not a file."""
-    return data.count(":") == 2 and not Path(data).exists()
-
-
-def _read_stored(settings: Settings, series: str) -> tuple[CandleSeries, Instrument, str, str, str]:
-    from promethean.app.data import has_market_store, market_store, stored_key
-    from promethean.domain.candles import CandleSeries
-    from promethean.runtime.feeds.columns import CandleColumns, recorded_instrument
-    from promethean.storage.candle_files import MarketName
-
-    if not has_market_store(settings):
-        raise ConfigError(f"nothing is stored yet of {series}; import it with: promethean data import FILE")
-    with market_store(settings) as store:
-        key = stored_key(store, series)
-        found = store.candles(key)
-    market = MarketName.parse(series.rpartition(":")[0])
-    columns = CandleColumns(found.open_time_ns, found.open, found.high, found.low, found.close, found.volume)
-    instrument = recorded_instrument(columns, market.exchange, market.base, market.quote, market.market_type)
-    prices = (found.open, found.high, found.low, found.close, found.volume)
-    digest = hashlib.sha256(b"".join(column.tobytes() for column in (found.open_time_ns, *prices))).hexdigest()
-    candles = CandleSeries.from_columns(found.open_time_ns, prices, keep=len(found))
-    return candles, instrument, key.timeframe, series, digest
 
 
 def _cut(candles: CandleSeries, options: BacktestOptions) -> CandleSeries:
@@ -310,8 +304,6 @@ def _cut(candles: CandleSeries, options: BacktestOptions) -> CandleSeries:
 
 
 def _coverage(candles: CandleSeries, timeframe: str) -> float:
-    from promethean.domain.candles import timeframe_ns
-
     times = candles.open_time_ns
     expected = (int(times[-1]) - int(times[0])) // timeframe_ns(timeframe) + 1
     return len(times) / expected

@@ -19,8 +19,6 @@ from promethean.domain.margin import MAINTENANCE, Margin
 from promethean.domain.orders import OrderType
 
 if TYPE_CHECKING:
-    from promethean.domain.books import BookSeries
-    from promethean.domain.candles import CandleSeries
     from promethean.engine.decide import Aggregation
     from promethean.engine.desk import Desk
     from promethean.exchanges.paper.venue import PaperTerms
@@ -30,6 +28,7 @@ if TYPE_CHECKING:
     from promethean.strategies.arrays import ArrayStrategy
     from promethean.strategies.catalogue import Strategy
     from promethean.strategies.file import Simulation, StrategyFile
+    from promethean.strategies.frame import Frame
 
 DEFAULT_STRATEGY = "rsi_reversion"
 
@@ -178,20 +177,17 @@ def _aggregation(file: StrategyFile, settings: Settings) -> tuple[Aggregation, f
     return parse_aggregation(file.aggregation or settings.strategies.aggregation), threshold
 
 
-def listen(
-    strategy: Strategy | ArrayStrategy, recorded: CandleSeries | None, books: BookSeries | None = None
-) -> Strategy:
-    """The strategy as the engine asks it: an array strategy at recorded candles and books, or at live candles."""
+def listen(strategy: Strategy | ArrayStrategy, recorded: Frame | None) -> Strategy:
+    """The strategy as the engine asks it: an array strategy at recorded candles, or, without them, at live ones."""
     from promethean.engine.combined import Alone
     from promethean.strategies.arrays import ArrayStrategy, Prepared, Trailing
     from promethean.strategies.by_candle import ByCandle, Following
     from promethean.strategies.failing import Asked
-    from promethean.strategies.frame import Frame
 
     if not isinstance(strategy, ArrayStrategy):
         return Asked(strategy)
     if recorded is not None:
-        return Prepared(strategy, Frame(recorded, strategy.timeframe, books))
+        return Prepared(strategy, recorded)
     _refuse_unbounded(strategy)
     told = strategy.strategy if isinstance(strategy, Alone) else strategy  # the engine counts its votes itself
     return Following(told) if isinstance(told, ByCandle) else Trailing(strategy)
@@ -262,15 +258,14 @@ def make_desk(
     timeframe: str,
     record: Any,
     venue: Capabilities,
-    recorded: CandleSeries | None = None,
-    books: BookSeries | None = None,
+    recorded: Frame | None = None,
     *,
     is_asked: bool = True,
 ) -> Desk:
     """The desk of one strategy at one market.
 
-    record: the user's limits by code.  venue: what it can do.  recorded: every candle there will be, of a recording.
-    books:  order books at the close of each of them, where the recording holds them.
+    record: the user's limits by code.  venue: what it can do.
+    recorded: every candle there will be, of a recording, with what is beside them.
     is_asked: False for a desk that is looked at for its rules alone, whatever its strategy needs to speak.
     """
     from promethean.domain.candles import timeframe_ns
@@ -288,7 +283,7 @@ def make_desk(
     slippage, terms = file.slippage_tolerance, paper_terms(settings, instrument, file.simulation)
     is_margined = instrument.market_type is MarketType.FUTURES
     seat = Seat(
-        strategy=silent or listen(strategy, recorded, books),
+        strategy=silent or listen(strategy, recorded),
         instrument=instrument,
         timeframe_ns=timeframe_ns(timeframe),
         aggregation=mode,

@@ -119,10 +119,9 @@ def _faults(bench: Bench) -> dict[str, Any]:
 
 def _groups(report: BacktestReport) -> dict[str, list[dict[str, Any]]]:
     from promethean.evaluation import analysis
-    from promethean.strategies.frame import Frame
 
     parts = report.result.books.parts
-    frame = Frame(report.bench.candles, report.bench.timeframe, report.bench.books)
+    frame = report.bench.frame()
     return {
         "setup": _rows(analysis.by_setup(parts, _setups(report.bench, frame), frame)),
         "regime": _rows(analysis.by_regime(parts, frame)),

@@ -14,6 +14,7 @@ from promethean.domain.instruments import Instrument, MarketType
 if TYPE_CHECKING:
     from promethean.domain.candles import CandleSeries, IntArray
     from promethean.domain.funding import FundingTable
+    from promethean.storage.candle_files import MarketName
 
 UNFUNDED = (
     "funding payments are not part of the figures; a position in futures pays or receives them: give their rates with "
@@ -34,14 +35,7 @@ def funding_table(name: str, instrument: Instrument, candles: CandleSeries, say:
     if instrument.market_type is MarketType.SPOT:
         raise ConfigError(f"--funding is {name}, and {instrument.symbol} is spot, which pays none; leave --funding out")
     file = read_funding_file(Path(name).expanduser())
-    market = file.market
-    if market is not None and (market.base, market.quote) != (instrument.base, instrument.quote):
-        raise ConfigError(
-            f"{file.path.name} holds rates of {market.pair} by its name, and {instrument.symbol} is traded; "
-            f"give those of {instrument.base}/{instrument.quote}"
-        )
-    if market is not None and market.exchange != instrument.exchange:
-        say(f"the funding rates are those of {market.exchange}, the candles those of {instrument.exchange}")
+    check_market(file.path, file.market, instrument, "funding rates", say)
     table = FundingTable.at_candles(instrument.id, file.at_ns, file.funding_rate, candles)
     first_ns, last_ns = int(candles.open_time_ns[0]), int(candles.open_time_ns[-1])
     if not len(table):
@@ -52,6 +46,25 @@ def funding_table(name: str, instrument: Instrument, candles: CandleSeries, say:
     if missing:
         say(f"{file.path.name} lacks {missing:,} of {missing + len(table):,} funding payments; none is booked there")
     return table
+
+
+def check_market(
+    path: Path, market: MarketName | None, instrument: Instrument, what: str, say: Callable[[str], None]
+) -> None:
+    """Whether a file holds what belongs to the candles that are traded, as far as its name tells.
+
+    market: of the name.  what: the file holds.  say: is told of another venue.
+    Raises ConfigError for another pair.
+    """
+    if market is None:
+        return
+    if (market.base, market.quote) != (instrument.base, instrument.quote):
+        raise ConfigError(
+            f"{path.name} holds {what} of {market.pair} by its name, and {instrument.symbol} is traded; "
+            f"give those of {instrument.base}/{instrument.quote}"
+        )
+    if market.exchange != instrument.exchange:
+        say(f"the {what} are those of {market.exchange}, the candles those of {instrument.exchange}")
 
 
 def _missing(at_ns: IntArray, first_ns: int, last_ns: int) -> int:

@@ -154,13 +154,12 @@ class _Hunt:
         from promethean.evaluation.search import make_sampler
         from promethean.evaluation.search_space import read_space, space_around
         from promethean.evaluation.walk_forward import make_folds
-        from promethean.strategies.frame import Frame
 
         self._bench, self._wanted, self._done = bench, wanted, done
         self._variants = Variants(bench, options)
         self.space = read_space(wanted.params) if wanted.params else space_around(bench.file.parameters)
         make_sampler(wanted.sampler, wanted.seed, self.space)
-        self._frame = Frame(bench.candles, bench.timeframe, bench.books)
+        self._frame = bench.frame()
         self.whole = Stretch(0, len(bench.candles))
         count = wanted.walk_forward
         self._folds = make_folds(bench.candles.open_time_ns, count) if count else []
@@ -282,6 +281,7 @@ class _Hunt:
             "candles": f"{stretch.stop - stretch.start:,} from {first} to {last}{start}",
             "ranges": "; ".join(f"{each}, content {_digest(each.values)[:8]}" for each in self.space.ranges),
             "objective": f"{wanted.objective}, of {wanted.trades_min} trades and more",
+            **({} if bench.tape is None else {"tape": f"content {bench.tape.sha256[:16]}"}),
             "cash": plain(bench.cash),
             "orders": f"content {_digest(self._orders())[:16]}",
             "program": promethean.__version__,

@@ -42,7 +42,8 @@ def run_replay(settings: Settings, options: BacktestOptions, watcher: Watcher, s
     """
     begun = time.perf_counter()
     bench = prepare(settings, options)
-    replay = Replay(bench.cash, bench.limits == RESEARCH, bench.terms.funding)
+    tape = None if bench.tape is None else bench.tape.sha256
+    replay = Replay(bench.cash, bench.limits == RESEARCH, bench.terms.funding, tape, bench.terms.intrabar)
     found: list[Books] = []
 
     async def feed(journal: Journal, clock: Clock) -> FileFeed:
@@ -77,6 +78,7 @@ def feed_of(bench: Bench, clock: Clock) -> FileFeed:
         source=bench.source,
         clock=clock,
         books=bench.books,
+        trades=bench.trades,
     )
 
 
@@ -99,6 +101,7 @@ def replay_object(report: ReplayReport, *, with_trades: bool) -> dict[str, Any]:
     answer = dataclasses.asdict(report.summary) | {
         "timeframe": bench.timeframe,
         "data": bench.source,
+        "tape": bench.tape_name,
         "limits": bench.limits,
         "controls_off": bench.controls_off,
         "controls_not_applicable": bench.controls_not_applicable,

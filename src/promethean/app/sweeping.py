@@ -76,13 +76,12 @@ def sweep_outcomes(
 ) -> list[Outcome]:
     """The outcome of every combination; arguments and errors as in `run_sweep`."""
     from promethean.evaluation.sweep import combinations, parse_range, sweep
-    from promethean.strategies.frame import Frame
 
     ranges = [parse_range(text) for text in params]
     if not ranges:
         raise ConfigError("there is nothing to vary; give for example --param period=6:24:2")
     wanted = list(combinations(ranges))
-    frame = Frame(bench.candles, bench.timeframe, bench.books)
+    frame = bench.frame()
     keep_freed_memory()
     with without_collector():
         return sweep(_variants(bench, options, wanted), frame, lambda count: done(count, len(wanted)))
@@ -169,7 +168,7 @@ def _varied(bench: Bench, file: StrategyFile) -> Bench:
     """The same candles under another form of the strategy file, which may change the venue and its filters too."""
     instrument = with_filters(bench.instrument, file.simulation)
     terms = paper_terms(bench.settings, instrument, file.simulation)
-    terms = dataclasses.replace(terms, funding=bench.terms.funding)
+    terms = dataclasses.replace(terms, funding=bench.terms.funding, intrabar=bench.terms.intrabar)
     return dataclasses.replace(bench, file=file, instrument=instrument, terms=terms)
 
 
@@ -182,6 +181,7 @@ def sweep_object(report: SweepReport, top: int) -> dict[str, Any]:
         "strategy": bench.file.id,
         "symbol": bench.instrument.symbol,
         "data": bench.source,
+        "tape": bench.tape_name,
         "candles": len(bench.candles),
         "remarks": [*bench.remarks, *filter(None, (report.unkept,)), *_silent(report.outcomes)],
         "variants_tried": report.tried.forms,

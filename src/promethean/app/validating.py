@@ -148,12 +148,11 @@ def _check_numbers(options: ValidateOptions) -> None:
 def _ask(bench: Bench) -> _Asked | None:
     """What the strategy says over all candles; None for one with a state of its own."""
     from promethean.strategies.arrays import ArrayStrategy
-    from promethean.strategies.frame import Frame
 
     strategy = bench.strategy()
     if not isinstance(strategy, ArrayStrategy):
         return None
-    frame = Frame(bench.candles, bench.timeframe, bench.books)
+    frame = bench.frame()
     return _Asked(strategy, strategy.say(frame), frame)
 
 
@@ -245,6 +244,7 @@ def validation_object(report: ValidationReport) -> dict[str, Any]:
         "symbol": bench.instrument.symbol,
         "timeframe": bench.timeframe,
         "data": bench.source,
+        "tape": bench.tape_name,
         "candles": len(bench.candles),
         "from": format_instant(int(times[0])),
         "to": format_instant(int(times[-1])),

@@ -37,6 +37,16 @@ Funding = Annotated[
     str | None,
     typer.Option(metavar="FILE", help="Funding rates of the perpetual that is traded, Parquet or CSV."),
 ]
+Tape = Annotated[
+    str | None,
+    typer.Option(metavar="FILE", help="Single trades of the market that is traded, Parquet or CSV."),
+]
+Finer = Annotated[
+    str | None,
+    typer.Option(
+        metavar="FILE", help="Finer candles of the market: they say what a candle touched first. Or a stored series."
+    ),
+]
 Gaps = Annotated[bool, typer.Option("--allow-gaps", help="Run even where more than 5 % of the candles are missing.")]
 
 
@@ -52,6 +62,8 @@ def backtest(
     limits: Limits = "research",
     allow_gaps: Gaps = False,
     funding: Funding = None,
+    tape: Tape = None,
+    finer: Finer = None,
     trades: Trades = None,
     report_to: Annotated[
         Path | None, typer.Option("--report", metavar="OUT.html", help="Write a report with pictures here.")
@@ -64,7 +76,19 @@ def backtest(
         from promethean.app import backtest_answers, backtesting
         from promethean.interfaces.terminal import backtests
 
-        options = options_of(strategy, data, sets, since, until, cash, limits, allow_gaps=allow_gaps, funding=funding)
+        options = options_of(
+            strategy,
+            data,
+            sets,
+            since,
+            until,
+            cash,
+            limits,
+            allow_gaps=allow_gaps,
+            funding=funding,
+            tape=tape,
+            finer=finer,
+        )
         report = backtesting.run_backtest(settings, options)
         if trades is not None:
             backtest_answers.write_trades(report.result.books.parts, trades, report.bench.is_funded)
@@ -86,6 +110,8 @@ def replay(
     limits: Limits = "research",
     allow_gaps: Gaps = False,
     funding: Funding = None,
+    tape: Tape = None,
+    finer: Finer = None,
     trades: Trades = None,
     as_json: Json = False,
 ) -> None:
@@ -97,7 +123,19 @@ def replay(
         from promethean.interfaces.terminal import backtests
         from promethean.runtime.stopping import Stopping
 
-        options = options_of(strategy, data, sets, since, until, cash, limits, allow_gaps=allow_gaps, funding=funding)
+        options = options_of(
+            strategy,
+            data,
+            sets,
+            since,
+            until,
+            cash,
+            limits,
+            allow_gaps=allow_gaps,
+            funding=funding,
+            tape=tape,
+            finer=finer,
+        )
         stopping = Stopping()
 
         def gone(error: OSError) -> None:
@@ -125,13 +163,15 @@ def options_of(
     *,
     allow_gaps: bool,
     funding: str | None = None,
+    tape: str | None = None,
+    finer: str | None = None,
 ) -> BacktestOptions:
     """The options as they were typed, read.  Raises ConfigError."""
     from promethean.app.backtesting import BacktestOptions
 
     return BacktestOptions(
         strategy, data, overrides(sets), instant(since, "--from"), instant(until, "--to"), amount(cash, "--cash"),
-        limits, allow_gaps, funding,
+        limits, allow_gaps, funding, tape, finer,
     )  # fmt: skip
 
 
@@ -186,6 +226,8 @@ def sweep(
     top: Annotated[int, typer.Option(min=1, max=1000, help="How many of the best to show.")] = 10,
     allow_gaps: Gaps = False,
     funding: Funding = None,
+    tape: Tape = None,
+    finer: Finer = None,
     as_json: Json = False,
 ) -> None:
     """Try every combination of parameters, and confirm the best."""
@@ -194,7 +236,9 @@ def sweep(
         from promethean.app import sweeping
         from promethean.interfaces.terminal import backtests
 
-        options = options_of(strategy, data, sets, since, until, cash, allow_gaps=allow_gaps, funding=funding)
+        options = options_of(
+            strategy, data, sets, since, until, cash, allow_gaps=allow_gaps, funding=funding, tape=tape, finer=finer
+        )
         with progress("Sweep") as done:
             report = sweeping.run_sweep(settings, options, param or [], done)
         found = sweeping.sweep_object(report, top)

@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from promethean.cli.answering import Json, answering, progress
-from promethean.cli.backtest import Cash, Data, Funding, Gaps, Set, Since, Strategy, Until, options_of
+from promethean.cli.backtest import Cash, Data, Finer, Funding, Gaps, Set, Since, Strategy, Tape, Until, options_of
 
 commands = typer.Typer()
 
@@ -45,6 +45,8 @@ def optimize(
     top: Annotated[int, typer.Option(min=1, max=1000, help="How many of the best to show.")] = 10,
     allow_gaps: Gaps = False,
     funding: Funding = None,
+    tape: Tape = None,
+    finer: Finer = None,
     as_json: Json = False,
 ) -> None:
     """Search for good parameters, confirm the best, and say how far it is luck."""
@@ -54,7 +56,9 @@ def optimize(
         from promethean.app.optimising_answers import optimize_object
         from promethean.interfaces.terminal import optimisations
 
-        options = options_of(strategy, data, sets, since, until, cash, allow_gaps=allow_gaps, funding=funding)
+        options = options_of(
+            strategy, data, sets, since, until, cash, allow_gaps=allow_gaps, funding=funding, tape=tape, finer=finer
+        )
         wanted = Wanted(tuple(param or ()), trials, objective, walk_forward, study, sampler, seed, trades_min)
         try:
             with progress("Optimise", "trials") as done:

@@ -7,7 +7,20 @@ from typing import Annotated
 import typer
 
 from promethean.cli.answering import FAILED, Json, answering, progress
-from promethean.cli.backtest import Cash, Data, Funding, Gaps, Set, Since, Strategy, Until, amount, options_of
+from promethean.cli.backtest import (
+    Cash,
+    Data,
+    Finer,
+    Funding,
+    Gaps,
+    Set,
+    Since,
+    Strategy,
+    Tape,
+    Until,
+    amount,
+    options_of,
+)
 
 commands = typer.Typer()
 
@@ -32,6 +45,8 @@ def validate(
     ] = None,
     allow_gaps: Gaps = False,
     funding: Funding = None,
+    tape: Tape = None,
+    finer: Finer = None,
     as_json: Json = False,
 ) -> None:
     """Check a strategy for look-ahead, a short warm-up, luck and ruin; status 1 when one of the first two is found."""
@@ -40,7 +55,9 @@ def validate(
         from promethean.app import validating
         from promethean.interfaces.terminal import validations
 
-        asked = options_of(strategy, data, sets, since, until, cash, allow_gaps=allow_gaps, funding=funding)
+        asked = options_of(
+            strategy, data, sets, since, until, cash, allow_gaps=allow_gaps, funding=funding, tape=tape, finer=finer
+        )
         options = validating.ValidateOptions(asked, windows, runs, random_runs, amount(ruin_pct, "--ruin-pct"), trials)
         with progress("Validate") as done:
             report = validating.run_validation(settings, options, done)

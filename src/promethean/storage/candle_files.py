@@ -184,8 +184,8 @@ def read_candle_file(
     )
 
 
-def read_content(path: Path) -> bytes:
-    """The bytes of a file that is there and not empty.  Raises ConfigError."""
+def read_content(path: Path, what: str = "candles") -> bytes:
+    """The bytes of a file that is there and not empty.  what: it should hold.  Raises ConfigError."""
     try:
         content = path.read_bytes()
     except FileNotFoundError:
@@ -193,7 +193,7 @@ def read_content(path: Path) -> bytes:
     except OSError as error:
         raise ConfigError(f"{path} cannot be read: {error.strerror}; give a readable Parquet or CSV file") from error
     if not content.strip():
-        raise ConfigError(f"{path} is empty; give a Parquet or CSV file with candles")
+        raise ConfigError(f"{path} is empty; give a Parquet or CSV file with {what}")
     return content
 
 

@@ -1,19 +1,44 @@
-"""Columns of Parquet and CSV files as arrays, however their numbers and times are written."""
+"""Tables of Parquet and CSV files, and their columns as arrays, however their numbers and times are written."""
 
 from __future__ import annotations
 
 import math
+import re
+from collections.abc import Mapping
 from datetime import UTC, datetime
+from io import BytesIO
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from promethean.domain.candles import FloatArray, IntArray
+from promethean.domain.errors import ConfigError
 from promethean.domain.instants import NS_PER_S
 from promethean.storage.quality import UNKNOWN_TIME
 
 if TYPE_CHECKING:
     import pyarrow
+
+
+def table_of(path: Path, content: bytes) -> pyarrow.Table:
+    """The table in the content of a file.  Raises ConfigError where it is neither Parquet nor CSV."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+    from pyarrow import csv
+
+    try:
+        if content.startswith(b"PAR1"):
+            return pq.read_table(BytesIO(content))
+        return csv.read_csv(BytesIO(content))
+    except (pa.ArrowException, OSError, UnicodeDecodeError) as error:
+        what = str(error).partition("\n")[0][:200]
+        raise ConfigError(f"{path} is neither Parquet nor readable CSV: {what}") from error
+
+
+def plain_names(table: pyarrow.Table) -> Mapping[str, str]:
+    """The names of the columns as they are, by the same in lower case and with `_` for whatever is no letter."""
+    return {re.sub(r"\W+", "_", name.strip().lower()): name for name in table.column_names}
 
 
 def floats_of(column: pyarrow.ChunkedArray) -> FloatArray:

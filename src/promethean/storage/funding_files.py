@@ -8,11 +8,8 @@ Venues publish an instant some milliseconds late: it is rounded to the minute.
 from __future__ import annotations
 
 import hashlib
-import re
 from dataclasses import dataclass
-from io import BytesIO
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -20,11 +17,8 @@ from promethean.domain.candles import FloatArray, IntArray
 from promethean.domain.errors import ConfigError
 from promethean.domain.instants import NS_PER_MINUTE
 from promethean.storage.candle_files import MarketName, market_in_words, read_content
-from promethean.storage.file_columns import floats_of, times_of
+from promethean.storage.file_columns import floats_of, plain_names, table_of, times_of
 from promethean.storage.quality import UNKNOWN_TIME
-
-if TYPE_CHECKING:
-    import pyarrow
 
 _TIMES = ("timestamp", "fundingtime", "funding_time", "calc_time", "time")
 _RATES = ("funding_rate", "fundingrate", "last_funding_rate")
@@ -56,9 +50,9 @@ def read_funding_file(path: Path) -> FundingFile:
     Raises ConfigError for a file that cannot be read, lacks a column, or holds a row that is no funding rate: a payment
     that is left out would change every figure after it.
     """
-    content = read_content(path)
-    table = _table(path, content)
-    names = {re.sub(r"\W+", "_", name.strip().lower()): name for name in table.column_names}
+    content = read_content(path, "funding rates")
+    table = table_of(path, content)
+    names = plain_names(table)
     time, rate = (next((names[name] for name in known if name in names), None) for known in (_TIMES, _RATES))
     if time is None or rate is None:
         raise ConfigError(
@@ -91,17 +85,3 @@ def _check(path: Path, at_ns: IntArray, rates: FloatArray) -> None:
             f"{path}, row {row + 1}: a funding rate of {rates[row]:g} is above {LARGEST_RATE:g}; rates are fractions, "
             "0.0001 for 0.01 %"
         )
-
-
-def _table(path: Path, content: bytes) -> pyarrow.Table:
-    import pyarrow as pa
-    import pyarrow.parquet as pq
-    from pyarrow import csv
-
-    try:
-        if content.startswith(b"PAR1"):
-            return pq.read_table(BytesIO(content))
-        return csv.read_csv(BytesIO(content))
-    except (pa.ArrowException, OSError, UnicodeDecodeError) as error:
-        what = str(error).partition("\n")[0][:200]
-        raise ConfigError(f"{path} is neither Parquet nor readable CSV: {what}") from error

@@ -92,6 +92,22 @@ class ReadsBooks(Protocol):
     reads_books: bool
 
 
+@runtime_checkable
+class ReadsTrades(Protocol):
+    """An array strategy that reads single trades where its frame has them, and does without them elsewhere."""
+
+    reads_trades: bool
+
+    def remarks_on(self, frame: Frame) -> tuple[str, ...]:
+        """What takes the place of its `remarks` beside results over these candles."""
+        ...
+
+
+def reads_trades(strategy: Any) -> bool:
+    """Whether a strategy of any kind, with what shapes its word, reads single trades, or one that it joins does."""
+    return any(isinstance(each, ReadsTrades) and each.reads_trades for each in _sources(strategy))
+
+
 def told_by(strategy: ArrayStrategy, said: Said, at: int) -> Mapping[str, str]:
     """What a strategy has to tell beside its readings; nothing where it tells nothing."""
     return strategy.metadata(said, at) if isinstance(strategy, Telling) else {}
@@ -104,13 +120,30 @@ def innermost(strategy: ArrayStrategy) -> ArrayStrategy:
     return strategy
 
 
-def remarks_of(strategy: Any) -> tuple[str, ...]:
+def remarks_of(strategy: Any, frame: Frame | None = None) -> tuple[str, ...]:
     """What a strategy wants said beside its results, one sentence each without the point: its tuple `remarks`, if any.
 
     strategy: of any kind, with what shapes its word.
+    frame:    what the results are over, for a strategy that has more to say about trades or their absence.
     """
+    if frame is not None and reads_trades(strategy):
+        return tuple(dict.fromkeys(each for source in _sources(strategy) for each in _remarks_on(source, frame)))
     found = getattr(innermost(strategy), "remarks", ())
     return tuple(map(str, found)) if isinstance(found, tuple) else ()
+
+
+def _sources(strategy: Any) -> list[Any]:
+    """The strategies that speak: those that are joined to one, or the only one; the joint one calls them `parts`."""
+    asked = innermost(strategy)
+    parts = getattr(asked, "parts", ())
+    joined = (
+        [innermost(part.strategy) for part in parts if hasattr(part, "strategy")] if isinstance(parts, tuple) else []
+    )
+    return joined or [asked]
+
+
+def _remarks_on(source: Any, frame: Frame) -> tuple[str, ...]:
+    return source.remarks_on(frame) if isinstance(source, ReadsTrades) else remarks_of(source)
 
 
 @runtime_checkable
@@ -148,7 +181,7 @@ class Speaking:
         if not side and not leave:
             return ()
         reason = self.array_strategy.reason(said, at)
-        values = {name: f"{array[at]:.6f}" for name, array in said.readings.items()}
+        values = _values(said, at)
         if self._telling is not None:
             values |= self._telling.metadata(said, at)
         confidence = float(said.confidence[at])
@@ -172,7 +205,7 @@ class Speaking:
         strategy = innermost(self.array_strategy)
         assert isinstance(strategy, ReadsPosition), "who has such conditions can say why they hold"
         reason = strategy.exit_reason(said, at, held)
-        values = {name: f"{array[at]:.6f}" for name, array in said.readings.items()}
+        values = _values(said, at)
         values |= {name: f"{value:.6f}" for name, value in zip(POSITION, held, strict=True)}
         common = (self._source, 1.0, reason, self.instrument, self.timeframe, at_ns, self.id, values)
         return Signal(SignalType.CLOSE, *common)
@@ -183,6 +216,11 @@ class Speaking:
             and event.candle.instrument == self.instrument
             and event.candle.timeframe == self.timeframe
         )
+
+
+def _values(said: Said, at: int) -> dict[str, str]:
+    """The readings that are known at a candle, as a signal carries them."""
+    return {name: f"{array[at]:.6f}" for name, array in said.readings.items() if not math.isnan(array[at])}
 
 
 class Prepared(Speaking):

@@ -10,8 +10,11 @@ import numpy as np
 from promethean.domain.books import BookSeries
 from promethean.domain.candles import CandleSeries, FloatArray, IntArray, timeframe_ns
 from promethean.domain.errors import ConfigError
-from promethean.domain.instants import DAY_NS
+from promethean.domain.instants import DAY_NS, NS_PER_MINUTE
+from promethean.domain.trades import TradeSeries
 from promethean.indicators.catalogue import INDICATORS
+from promethean.indicators.volume.true_vwap import MinuteTallies, TrueVwap, minute_tallies, quiet_minutes, true_vwap
+from promethean.indicators.volume.vwap import Vwap
 
 _MONDAY_NS = 4 * DAY_NS  # the epoch was a Thursday, and weeks begin on Mondays
 _WEEK = "1w"
@@ -23,14 +26,22 @@ class Frame:
     candles:   closed, oldest first.
     timeframe: of the candles: the primary one.
     books:     order books and tape at each candle's close, where the data have them.
+    trades:    single trades, where they were given: of any of the candles.
     Raises ValueError unless there is a book for each candle.
     """
 
-    def __init__(self, candles: CandleSeries, timeframe: str, books: BookSeries | None = None) -> None:
+    def __init__(
+        self,
+        candles: CandleSeries,
+        timeframe: str,
+        books: BookSeries | None = None,
+        trades: TradeSeries | None = None,
+    ) -> None:
         if books is not None and len(books) != len(candles):
             raise ValueError(f"there are books at {len(books)} closes for {len(candles)} candles")
         self.candles = candles
         self.timeframe = timeframe
+        self.trades = trades
         self.memo: dict[Any, Any] = {}
         self._books = books
         self._length_ns = timeframe_ns(timeframe)
@@ -40,11 +51,19 @@ class Frame:
         return len(self.candles)
 
     def part(self, start: int, stop: int) -> Frame:
-        """A stretch of the candles, with their books, that remembers nothing of the others."""
+        """A stretch of the candles, with their books and trades, that remembers nothing of the others."""
         opens = self.candles.open_time_ns
         upto = self.candles if stop >= len(self) else self.candles.before(int(opens[stop]))
         books = None if self._books is None else self._books.rows(slice(start, min(stop, len(self))))
-        return Frame(upto.tail(len(upto) - start), self.timeframe, books)
+        candles = upto.tail(len(upto) - start)
+        return Frame(candles, self.timeframe, books, self._trades_of(candles))
+
+    def _trades_of(self, candles: CandleSeries) -> TradeSeries | None:
+        if self.trades is None:
+            return None
+        if not len(candles):
+            return self.trades.between(0, 0)
+        return self.trades.between(int(candles.open_time_ns[0]), candles.last_open_time_ns + self._length_ns)
 
     @property
     def close_time_ns(self) -> IntArray:
@@ -78,6 +97,40 @@ class Frame:
         key = (name, timeframe, tuple(sorted(parameters.items())))
         outputs: tuple[FloatArray, ...] = self._kept(key, lambda: self._compute(name, parameters, timeframe))
         return outputs
+
+    def true_vwap(self, deviations: float) -> TrueVwap:
+        """The VWAP of the session over the trades up to each candle's close, with its bands.
+
+        It is that over candles where too many trades are missing, and everywhere in a frame without trades; its
+        `approximation` says where.
+
+        deviations: distance of the bands in volume-weighted standard deviations, above 0.
+        Raises:     ValueError for deviations not above 0, and for trades beside candles shorter than a minute.
+        """
+        made: TrueVwap = self._kept(("true vwap", deviations), lambda: self._true_vwap(deviations))
+        return made
+
+    def _true_vwap(self, deviations: float) -> TrueVwap:
+        trades = self.trades
+        if trades is None:
+            rough = self.indicator("vwap", {"deviations": deviations}, self.timeframe)
+            return TrueVwap(*Vwap(*rough), np.ones(len(self), np.bool_))
+        c, candle_minutes = self.candles, self._length_ns // NS_PER_MINUTE
+        if not candle_minutes:
+            raise ValueError(f"trades are added up by the minute, and candles of {self.timeframe} are shorter")
+        tallies, quiet = self._kept("tallies", lambda: self._tallies(trades, candle_minutes))
+        return true_vwap(
+            c.open_time_ns, c.high, c.low, c.close, c.volume, tallies, deviations=deviations, quiet=quiet,
+            candle_minutes=candle_minutes,
+        )  # fmt: skip
+
+    def _tallies(self, trades: TradeSeries, candle_minutes: int) -> tuple[MinuteTallies, IntArray | None]:
+        """The trades of each candle added up, and the candles in which nothing traded, where that is known."""
+        opened_ns = trades.at_ns // self._length_ns * self._length_ns
+        tallies = minute_tallies(opened_ns, trades.price, trades.quantity)
+        if trades.number is None:
+            return tallies, None
+        return tallies, quiet_minutes(opened_ns // NS_PER_MINUTE, trades.number, candle_minutes)
 
     def _compute(self, name: str, parameters: Mapping[str, Any], timeframe: str) -> tuple[FloatArray, ...]:
         entry = INDICATORS.get(name)

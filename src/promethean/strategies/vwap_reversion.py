@@ -21,7 +21,7 @@ from promethean.strategies.parameters import Parameters
 HOUR_NS = 3600 * NS_PER_S
 SLACK = 1e-12  # share of the price: what rounding leaves of a width that is none
 AT_THE_BAND = 0.8  # confidence
-VWAP, UPPER, LOWER, IN_RANGE = "VWAP (candles)", "upper band", "lower band", "range"
+VWAP, ROUGH, UPPER, LOWER, IN_RANGE = "VWAP", "VWAP (candles)", "upper band", "lower band", "range"
 
 
 @strategy("vwap_reversion")
@@ -29,14 +29,16 @@ class VwapReversion:
     """Buys a close below the lower band that has turned up again, in a market that ranges; the target is the VWAP.
 
     Mirrored it sells (futures) or closes (spot).  A candle has turned up when it closes above its open and above the
-    close before it.  The VWAP is that of the session from 00:00 UTC, from candles: an approximation, said as such in
-    the name of the reading.  The confidence is 0.8 at the band and grows with the distance from the VWAP.
+    close before it.  The VWAP is that of the session from 00:00 UTC: over single trades where the frame has them, else
+    over candles, an approximation that is said as such in the name of the reading.  The confidence is 0.8 at the band
+    and grows with the distance from the VWAP.
 
     Parameters: deviations (2): distance of the bands; warmup_minutes (30): how long a session's bands, which begin
     with no width at all, are not looked at.
     """
 
     remarks = (OF_CANDLES,)
+    reads_trades = True
 
     def __init__(
         self,
@@ -63,7 +65,7 @@ class VwapReversion:
 
     def say(self, frame: Frame) -> Said:
         """BUY below the lower band, SELL or CLOSE above the upper one, where the candle turns and the market ranges."""
-        vwap, upper, lower = frame.indicator("vwap", {"deviations": self.deviations}, self.timeframe)[:3]
+        vwap, upper, lower, *_, rough = frame.true_vwap(self.deviations)
         close, opened = frame.candles.close, frame.candles.open
         before = np.concatenate(([np.nan], close[:-1]))
         ranges = np.isin(frame.indicator("regime", {}, self.timeframe)[0], RANGES)
@@ -79,13 +81,31 @@ class VwapReversion:
             side,
             np.where(sells & (side == 0), CLOSES_LONG, 0).astype(np.int8),
             confidence,
-            {VWAP: vwap, UPPER: upper, LOWER: lower, IN_RANGE: ranges.astype(np.float64)},
+            {
+                UPPER: upper,  # first one that is known wherever there is an average
+                LOWER: lower,
+                **({VWAP: np.where(rough, np.nan, vwap)} if frame.trades is not None else {}),
+                ROUGH: np.where(rough, vwap, np.nan),
+                IN_RANGE: ranges.astype(np.float64),
+            },
             targets=(np.where(side != 0, vwap, np.nan),),
         )
+
+    def remarks_on(self, frame: Frame) -> tuple[str, ...]:
+        """At how many candles the VWAP is that over single trades, and what it is at the others."""
+        if frame.trades is None:
+            return self.remarks
+        found = frame.true_vwap(self.deviations)
+        known = ~np.isnan(found.vwap)
+        true, count = int((known & ~found.approximation).sum()), len(frame)
+        told = (
+            f"{self.id} reads the VWAP over single trades at {true:,} of {count:,} candles ({true / max(1, count):.1%})"
+        )
+        return (told, f"elsewhere {OF_CANDLES}") if (known & found.approximation).any() else (told,)
 
     def reason(self, said: Said, at: int) -> str:
         """Which band the price came back from, and where the average is."""
         band, word = (LOWER, "below") if said.side[at] > 0 else (UPPER, "above")
-        return (
-            f"the price turned {word} the {band} {said.readings[band][at]:.6g}; {VWAP} is {said.readings[VWAP][at]:.6g}"
-        )
+        readings = said.readings
+        name = ROUGH if VWAP not in readings or np.isnan(readings[VWAP][at]) else VWAP
+        return f"the price turned {word} the {band} {readings[band][at]:.6g}; {name} is {readings[name][at]:.6g}"

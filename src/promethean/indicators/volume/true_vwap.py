@@ -239,18 +239,24 @@ def true_vwap(
     minutes: int = 60,
     anchor_ns: int = 0,
     deviations: float = 2.0,
+    quiet: IntArray | None = None,
+    candle_minutes: int = 1,
 ) -> TrueVwap:
-    """VWAP of the trades up to the close of each one-minute candle; of the candles where too many trades are missing.
+    """VWAP of the trades up to the close of each candle; of the candles where too many trades are missing.
 
     The candles say what should be there.  A minute lacks the share of its candle's volume that its trades do not
     account for (or account for in excess); one without a candle lacks everything, as nobody knows whether it was quiet
-    or the feed was down.  When more than 1 % of a window's minutes are lacking, the candle form is given.
+    or the feed was down, unless it is one of `quiet`.  When more than 1 % of a window's minutes are lacking, the candle
+    form is given.  Of longer candles all this holds candle by candle: its minute is the one in which it opens.
 
-    open_time_ns: int64, shape (n,), rising, nanoseconds since the epoch; candles of one minute.
+    open_time_ns: int64, shape (n,), rising, nanoseconds since the epoch; whole minutes.
     high, low, close: float64, shape (n,), oldest first, quote units per base unit.
     volume:       float64, shape (n,), base units; NaN where the candle does not know it.
     trades:       tallies of the minutes whose trades are known; later ones than a candle do not change its value.
     window, minutes, anchor_ns, deviations: as for `vwap`.
+    quiet:        int64, rising: minutes known to be without a trade, as `quiet_minutes` gives them; each counts from
+                  the first trade after it on, which is what makes it known.
+    candle_minutes: length of the candles; minutes of trades and quiet ones are then those in which candles open.
     Returns:      vwap, upper, lower, distance, position, each float64 of shape (n,), and approximation, bool of shape
                   (n,); NaN and no approximation before the anchor, NaN where the candle form has it.
     Raises:       ValueError for a parameter outside its limits, and when the minutes of `trades` do not rise.
@@ -280,13 +286,39 @@ def true_vwap(
     weight, mean, spread = (part[row] for part in moments)
 
     present = np.concatenate([[0.0], np.cumsum(1 - _missing(volume, quantity[row]))])
-    length = minute - begin + 1
+    length = (minute - begin) // candle_minutes + 1
     missing = length - (present[1:] - present[np.searchsorted(minute, begin)])
+    if quiet is not None:
+        missing -= _known_quiet(np.setdiff1d(quiet, minute), trades.minute, minute, begin)
     approximation = (length > 0) & (missing > MISSING_MAX * length + SLACK_MINUTES)
     exact = with_bands(close, weight, mean, spread, deviations)
     candles = vwap(open_time_ns, high, low, close, volume, window, minutes, anchor_ns, deviations)
     values = Vwap(*(np.where(approximation, rough, fine) for rough, fine in zip(candles, exact, strict=True)))
     return TrueVwap(values.vwap, values.upper, values.lower, values.distance, values.position, approximation)
+
+
+def quiet_minutes(minute: IntArray, number: IntArray, candle_minutes: int = 1) -> IntArray:
+    """The minutes in which nothing traded for certain: between two trades that the venue numbers one after the other.
+
+    minute:         int64, shape (n,), not falling: of each trade, or that in which its candle opens.
+    number:         int64, shape (n,): the venue's, of each trade.
+    candle_minutes: length of the candles.
+    Returns:        int64, rising, in steps of candles.
+    """
+    before = np.flatnonzero((np.diff(number) == 1) & (np.diff(minute) > candle_minutes)).tolist()
+    gaps = [np.arange(minute[at] + candle_minutes, minute[at + 1], candle_minutes) for at in before]
+    return np.concatenate([np.empty(0, np.int64), *gaps])
+
+
+def _known_quiet(quiet: IntArray, traded: IntArray, minute: IntArray, begin: IntArray) -> IntArray:
+    """How many quiet minutes without a candle each window holds, as far as a trade up to its end has shown them.
+
+    quiet, traded: int64, rising minutes.  minute, begin: int64, shape (n,): last and first of each window.
+    Returns:       int64, shape (n,).
+    """
+    newest = np.append(traded, -1)[np.searchsorted(traded, minute, side="right") - 1]
+    known: IntArray = np.maximum(0, np.searchsorted(quiet, newest) - np.searchsorted(quiet, begin))
+    return known
 
 
 def _missing(volume: FloatArray, quantity: FloatArray) -> FloatArray:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import AsyncIterator, Mapping, Sequence
 from types import MappingProxyType
+from typing import TYPE_CHECKING
 
 from promethean.domain.books import BookSeries
 from promethean.domain.candles import CandleSeries, timeframe_ns
@@ -14,6 +15,10 @@ from promethean.domain.instruments import Instrument
 from promethean.runtime.clock import Clock
 from promethean.runtime.feeds.columns import CandleColumns, check_speed, closed_items
 from promethean.runtime.feeds.port import BATCH_ITEMS, FeedItem
+
+if TYPE_CHECKING:
+    from promethean.domain.trades import TradeSeries
+    from promethean.strategies.frame import Frame
 
 _SHA256 = re.compile(r"[0-9a-f]{64}")
 
@@ -25,6 +30,7 @@ class FileFeed:
     sha256:  of the file, 64 hexadecimal digits: the same content continues the same stream, wherever it lies.
     source:  the file's name, for people.
     books:   order books at each candle's close, where the file holds them.
+    trades:  single trades of these candles, where a file of them was given.
     speed:   multiple of real time: candle i appears (close_i - close_0) / speed after the first one asked for;
              None: as fast as the reader takes them.
     Raises ConfigError for a speed that is not above zero, FeedError when there is no candle to feed.
@@ -45,6 +51,7 @@ class FileFeed:
         clock: Clock,
         speed: float | None = None,
         books: BookSeries | None = None,
+        trades: TradeSeries | None = None,
     ) -> None:
         check_speed(speed)
         timeframe_ns(timeframe)
@@ -58,7 +65,7 @@ class FileFeed:
         self.timeframe = timeframe
         self.starts_at_ns: int | None = int(columns.open_time_ns[0])
         self.instruments: Mapping[InstrumentId, Instrument] = MappingProxyType({instrument.id: instrument})
-        self.books = books
+        self.books, self.trades = books, trades
         self._instrument = instrument.id
         self._columns = columns
         self._clock = clock
@@ -69,6 +76,12 @@ class FileFeed:
         """Every candle of the file."""
         c = self._columns
         return CandleSeries.from_columns(c.open_time_ns, (c.open, c.high, c.low, c.close, c.volume), keep=len(c))
+
+    def frame(self) -> Frame:
+        """Every candle with what is beside it, as a strategy reads them."""
+        from promethean.strategies.frame import Frame
+
+        return Frame(self.recorded, self.timeframe, self.books, self.trades)
 
     def __len__(self) -> int:
         """Number of items from the first to the last."""
