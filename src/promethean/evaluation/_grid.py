@@ -30,6 +30,13 @@ def whole_steps(steps: float, up: int) -> float:
 
 
 @inlined
+def whole_lots(lots: float) -> float:
+    """Lots rounded down; what the sums behind a float, to twelve digits, cannot tell from a whole number is that."""
+    nearest = math.floor(lots + 0.5)
+    return nearest if abs(lots - nearest) <= 1e-9 + 1e-12 * abs(lots) else math.floor(lots)
+
+
+@inlined
 def on_grid(price: float, tick_units: float, tick_scale: float, up: int) -> float:
     """A price on the tick grid, as the float that the decimal number is."""
     steps = price * tick_scale

@@ -11,7 +11,7 @@ import math
 import numpy as np
 
 from promethean.domain.candles import FloatArray, IntArray
-from promethean.evaluation._grid import on_grid, share_equally, whole_steps
+from promethean.evaluation._grid import on_grid, share_equally, whole_lots
 from promethean.evaluation._orders import (
     AMOUNT,
     BEARS,
@@ -115,9 +115,8 @@ def _wanted(
     size = worth / reference
     if rules[LARGEST] > 0.0:
         size = min(size, rules[LARGEST])
-    lots = whole_steps(
-        size * rules[LOT_SCALE] / rules[LOT_STEP] if rules[LOT_STEP] != 1.0 else size * rules[LOT_SCALE], -1
-    )
+    steps = size * rules[LOT_SCALE]
+    lots = whole_lots(steps / rules[LOT_STEP] if rules[LOT_STEP] != 1.0 else steps)
     notional = lots * rules[LOT] * reference
     if lots <= 0.0 or lots < rules[LOTS_MIN] or notional < rules[NOTIONAL_MIN]:
         places[TOO_SMALL] += 1
