@@ -180,13 +180,12 @@ def _meet(
     """
     way, no_number = places[WAY], int(np.int64(0))  # a constant would be compiled for on its own
     is_behind = (account[STOP_AT] - account[TAKEN_AT]) * way < 0.0
-    if (worst - account[TAKEN_AT]) * way <= 0.0 and (not in_range or is_behind):
-        places[STOPPED_NS] = met_ns
-        what, met = LIQUIDATION + in_range, account[TAKEN_AT]
-        return _leave(met, account[HELD], what, no_number, i, traded, rules, fills, account, places)
-    if (worst <= account[STOP_AT]) if way > 0 else (worst >= account[STOP_AT]):
+    is_taken = (worst - account[TAKEN_AT]) * way <= 0.0 and (not in_range or is_behind)
+    if is_taken or (worst - account[STOP_AT]) * way <= 0.0:
         places[STOPPED_NS] = met_ns
         what, met = places[STOPPED_BY] + in_range, account[STOP_AT] if in_range else opened
+        if is_taken:
+            what, met = LIQUIDATION + in_range, account[TAKEN_AT]
         return _leave(met, account[HELD], what, no_number, i, traded, rules, fills, account, places)
     for k in range(places[TIERS]):
         if exits[1, k] <= 0.0:
