@@ -42,9 +42,12 @@ $(BIN)/python: | $(UV)
 # One environment for `up` and for `test`: `sync` removes what its files do not list, so two sets in one folder would
 # take turns uninstalling each other, and the tools for tests add little to a gigabyte of libraries.
 # The package itself comes last, and offline: uv carries its own build backend and needs to fetch none.
+# The loops of backtests are compiled now, so that nobody waits for them at the first one; later changes compile anew.
 $(INSTALLED): requirements.lock requirements-dev.lock pyproject.toml | $(BIN)/python
 	$(UV) pip sync --python $(BIN)/python --require-hashes requirements.lock requirements-dev.lock
 	$(UV) pip install --quiet --python $(BIN)/python --offline --no-deps --editable .
+	@echo "compiling the loops of backtests"
+	@$(BIN)/promethean bench backtest >/dev/null
 	@touch $@
 
 install: $(INSTALLED)

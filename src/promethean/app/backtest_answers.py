@@ -9,7 +9,7 @@ from decimal import Decimal
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from promethean.app.backtesting import BacktestReport, run
+from promethean.app.backtesting import BacktestReport, run, without_collector
 from promethean.app.details import details, over_holes_words, unreliable_because
 from promethean.domain.errors import ConfigError
 from promethean.domain.instruments import MarketType
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from promethean.evaluation.ledger import Part
 
 
+@without_collector()
 def as_object(report: BacktestReport, *, with_trades: bool) -> dict[str, Any]:
     """The fields of `backtest --json` (DESIGN section 5)."""
     from promethean.domain.instants import format_instant

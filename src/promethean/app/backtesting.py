@@ -164,6 +164,19 @@ class BacktestReport:
     load_seconds: float
 
 
+@contextlib.contextmanager
+def without_collector() -> Iterator[None]:
+    """Facts are made by the thousand and hold no cycles: nothing to collect until the end."""
+    was_on = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if was_on:
+            gc.enable()
+
+
+@without_collector()
 def run_backtest(settings: Settings, options: BacktestOptions) -> BacktestReport:
     """Run a strategy over recorded candles, and keep on record that it was tried.
 
@@ -307,15 +320,3 @@ def _coverage(candles: CandleSeries, timeframe: str) -> float:
     times = candles.open_time_ns
     expected = (int(times[-1]) - int(times[0])) // timeframe_ns(timeframe) + 1
     return len(times) / expected
-
-
-@contextlib.contextmanager
-def without_collector() -> Iterator[None]:
-    """Facts are made by the thousand and hold no cycles: nothing to collect until the end."""
-    was_on = gc.isenabled()
-    gc.disable()
-    try:
-        yield
-    finally:
-        if was_on:
-            gc.enable()

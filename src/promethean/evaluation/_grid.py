@@ -5,7 +5,10 @@ from __future__ import annotations
 import math
 
 from promethean.domain.candles import FloatArray
-from promethean.indicators.compiled import inlined
+from promethean.indicators.compiled import inlined, number
+
+NEAREST = number(0)
+"""Which way a price or a size is rounded, beside 1 for up and -1 for down: to the nearest step."""
 
 
 @inlined
@@ -22,7 +25,7 @@ def nearest_step(steps: float, up: bool) -> float:
 def whole_steps(steps: float, up: int) -> float:
     """The steps as a whole number, up (1), down (-1) or nearest, half up (0); what a float cannot tell is whole."""
     if up == 0:
-        return nearest_step(steps, True)
+        return nearest_step(steps, up == 0)
     nearest = math.floor(steps + 0.5)
     if abs(steps - nearest) <= 1e-6 + 1e-15 * abs(steps):
         return nearest

@@ -11,7 +11,7 @@ import math
 import numpy as np
 
 from promethean.domain.candles import FloatArray, IntArray
-from promethean.evaluation._grid import on_grid, share_equally, whole_lots
+from promethean.evaluation._grid import NEAREST, on_grid, share_equally, whole_lots
 from promethean.evaluation._orders import (
     AMOUNT,
     BEARS,
@@ -70,7 +70,7 @@ from promethean.evaluation.rules import (
     TIME,
     TRAILING,
 )
-from promethean.indicators.compiled import inlined, lean
+from promethean.indicators.compiled import inlined, lean, number
 from promethean.strategies.arrays import FlagArray
 from promethean.strategies.conditions._kernels import holds
 from promethean.strategies.held import bars_held, gain_pct
@@ -95,6 +95,8 @@ COOLED, TOO_SMALL, MISPLACED, TOO_LARGE = range(12, 16)
 REFUSALS = ("cooldown", "too_small", "stop_required", "insufficient_balance")
 """Why entries are refused, by the codes of the controls and of the venue."""
 NEVER = -(2**62)
+AT_OPEN = NO_NUMBER = number(0)
+BY_TRAILING, BY_BREAKEVEN, BY_TIGHTENING = map(number, (TRAILING, BREAKEVEN, TIGHTENED))
 
 _gain_pct, _bars_held = inlined(gain_pct), inlined(bars_held)
 
@@ -110,7 +112,7 @@ def _wanted(
     if rules[COOLDOWN] > 0.0 and decided_ns < places[STOPPED_NS] + int(rules[COOLDOWN]):
         places[COOLED] += 1
         return 0.0
-    reference, way = on_grid(sized, rules[TICK], rules[TICK_SCALE], 0), places[WAY]
+    reference, way = on_grid(sized, rules[TICK], rules[TICK_SCALE], NEAREST), places[WAY]
     worth = rules[AMOUNT] if rules[AMOUNT] > 0.0 else max(account[CASH] * rules[SHARE], 0.0)
     size = worth / reference
     if rules[LARGEST] > 0.0:
@@ -155,7 +157,7 @@ def _leave(
     elif rules[PARTICIPATION] < WHOLE and quantity > rules[PARTICIPATION] * traded:
         return False
     elif what & ~IN_RANGE == TARGET:
-        price, fee = on_grid(met, rules[TICK], rules[TICK_SCALE], 0), rules[FEE_MAKER]
+        price, fee = on_grid(met, rules[TICK], rules[TICK_SCALE], NEAREST), rules[FEE_MAKER]
     else:
         price, fee = taken_price(met, -way, quantity, traded, rules), rules[FEE_TAKER]
     part = account[COST] if lots == account[HELD] else account[COST] * lots / account[HELD]
@@ -178,7 +180,7 @@ def _meet(
     The candle of the entry opened before its exits were there, but they meet its open too, should slippage have
     carried the entry beyond them.
     """
-    way, no_number = places[WAY], int(np.int64(0))  # a constant would be compiled for on its own
+    way = places[WAY]
     is_behind = (account[STOP_AT] - account[TAKEN_AT]) * way < 0.0
     is_taken = (worst - account[TAKEN_AT]) * way <= 0.0 and (not in_range or is_behind)
     if is_taken or (worst - account[STOP_AT]) * way <= 0.0:
@@ -186,7 +188,7 @@ def _meet(
         what, met = places[STOPPED_BY] + in_range, account[STOP_AT] if in_range else opened
         if is_taken:
             what, met = LIQUIDATION + in_range, account[TAKEN_AT]
-        return _leave(met, account[HELD], what, no_number, i, traded, rules, fills, account, places)
+        return _leave(met, account[HELD], what, NO_NUMBER, i, traded, rules, fills, account, places)
     for k in range(places[TIERS]):
         if exits[1, k] <= 0.0:
             continue
@@ -202,7 +204,7 @@ def _meet(
         if account[HELD] <= 0.0:
             return True
     if places[LEAVING] and not in_range:
-        return _leave(opened, account[HELD], places[LEAVING], no_number, i, traded, rules, fills, account, places)
+        return _leave(opened, account[HELD], places[LEAVING], NO_NUMBER, i, traded, rules, fills, account, places)
     return True
 
 
@@ -212,11 +214,11 @@ def _follow(best: float, rules: FloatArray, account: FloatArray, places: IntArra
     way, entry = places[WAY], account[ENTERED_AT]
     if rules[TRAIL] > 0.0 and _follows(best, rules, account, places):
         account[PEAK] = best
-        _tighten(towards(best * (1.0 - rules[TRAIL] * way), way, rules), TRAILING, account, places)
+        _tighten(towards(best * (1.0 - rules[TRAIL] * way), way, rules), BY_TRAILING, account, places)
     if rules[BREAKS_EVEN] > 0.0:
-        gained = on_grid(2.0 * entry - account[STARTED_AT], rules[TICK], rules[TICK_SCALE], 0)
+        gained = on_grid(2.0 * entry - account[STARTED_AT], rules[TICK], rules[TICK_SCALE], NEAREST)
         if places[DONE] > 0 or (best >= gained if way > 0 else best <= gained):
-            _tighten(_even(way, entry, rules), BREAKEVEN, account, places)
+            _tighten(_even(way, entry, rules), BY_BREAKEVEN, account, places)
 
 
 @inlined
@@ -281,7 +283,7 @@ def _judge(
         even = _even(way, account[ENTERED_AT], rules)
         if (even - price) * way > 0.0 and (close - even) * way > 0.0:
             price = even
-        _tighten(price, TIGHTENED, account, places)
+        _tighten(price, BY_TIGHTENING, account, places)
 
 
 @inlined
@@ -315,7 +317,9 @@ def _next_best(rules: FloatArray, account: FloatArray, places: IntArray) -> floa
     if rules[BREAKS_EVEN] > 0.0 and (_even(way, entry, rules) - account[STOP_AT]) * way > 0.0:
         if places[DONE] > 0:
             return -np.inf
-        nearest = min(nearest, on_grid(2.0 * entry - account[STARTED_AT], rules[TICK], rules[TICK_SCALE], 0) * way)
+        nearest = min(
+            nearest, on_grid(2.0 * entry - account[STARTED_AT], rules[TICK], rules[TICK_SCALE], NEAREST) * way
+        )
     return float(nearest)
 
 
@@ -462,7 +466,7 @@ def trade_path(
                 met_ns = open_time[i] if cools else 0
                 # The open, then the range: in the order that finer data tell, where they do.
                 part, parts_end = (within[i, 0], within[i, 1]) if len(within) else (0, 0)
-                in_range, farther, nearer = 0, opened, opened
+                in_range, farther, nearer = AT_OPEN, opened, opened
                 while True:
                     if not _meet(
                         i, in_range, met_ns, opened, farther, nearer, traded, rules, exits, fills, account, places
@@ -470,7 +474,7 @@ def trade_path(
                         return TOO_THIN, places[COUNT], account[CASH], 0.0, 0.0
                     if account[HELD] <= 0.0 or (in_range and part >= parts_end):
                         break
-                    in_range, farther, nearer = IN_RANGE, worst, best
+                    in_range, farther, nearer = IN_RANGE + AT_OPEN, worst, best
                     if part < parts_end:
                         least, most = finer_low[part], finer_high[part]
                         farther, nearer = (least, most) if way > 0 else (most, least)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 
 from promethean.domain.candles import FloatArray
-from promethean.evaluation._grid import nearest_step, on_grid, whole_steps
+from promethean.evaluation._grid import NEAREST, nearest_step, on_grid, whole_steps
 from promethean.indicators.compiled import inlined
 
 (
@@ -50,7 +50,7 @@ def tier_lots(
         if abs(total - 1.0) < 1e-12 and k == tiers - 1:
             size = remaining
         else:
-            size = min(whole_steps(lots * shares[k], 0) + carried, remaining)
+            size = min(whole_steps(lots * shares[k], NEAREST) + carried, remaining)
         if remaining - size < lots_min:
             size = remaining
         too_small = size < lots_min or size <= 0.0

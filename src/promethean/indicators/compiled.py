@@ -23,6 +23,14 @@ def compiled(function: Callable[P, R]) -> Callable[P, R]:
     return made
 
 
+def number(value: int) -> int:
+    """A constant that compiled functions take as they take any number: for a Python one each is compiled on its own."""
+    import numpy as np
+
+    made: int = np.int64(value)  # type: ignore[assignment]  # what a number is there
+    return made
+
+
 def lean(function: Callable[P, R]) -> Callable[P, R]:
     """The same function, compiled without counting who holds its arrays: it makes none and keeps none.
 
