@@ -94,12 +94,15 @@ def against_random(
     (observed,) = sweep([({}, _Spoken(strategy, said), rules)], frame)
     profit = _mean_profit(observed, rules)
     random, leaving = np.random.default_rng(seed), replace(said, leave=_leaving(said))
-    profits, counts = np.empty(runs), np.empty(runs)
-    for run in range(runs):
-        drawn = _said(_draw(random, own, leaving, rules, frame), leaving, frame)
-        (outcome,) = sweep([({}, _Spoken(strategy, drawn), rules)], frame)
-        profits[run], counts[run] = _mean_profit(outcome, rules), outcome.trades
-        done(run + 1, runs)
+
+    def drawn() -> Said:
+        return _said(_draw(random, own, leaving, rules, frame), leaving, frame)
+
+    no_name: dict[str, str] = {}
+    variants = ((no_name, _Spoken(strategy, drawn()), rules) for _ in range(runs))
+    outcomes = sweep(variants, frame, lambda count: done(count, runs))
+    profits = np.array([_mean_profit(outcome, rules) for outcome in outcomes])
+    counts = np.array([outcome.trades for outcome in outcomes])
     spread = np.percentile(profits, PERCENTILES).tolist()
     as_good = int(np.count_nonzero(profits >= profit))
     return RandomEntries(

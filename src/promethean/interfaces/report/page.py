@@ -164,10 +164,17 @@ def _figures(found: Mapping[str, Any], quote: str) -> list[tuple[str, str]]:
         ("Went with a trade: average, best (MFE)", f"{share('mfe_pct')}, {share('mfe_best_pct')}"),
         ("Largest drawdown", f"{money('max_drawdown')}{_drawdown_days(found)}"),
         ("Calmar: return a year over the largest drawdown", _ratio(found["calmar"]) + doubt),
+        *_liquidations(found),
         ("Turnover: entries over the cash at the start", f"{found['turnover']:.1f}"),
         ("Fees, of what the gaining trades gained before them", "unknown" if costs is None else f"{costs:.1f} %"),
         ("Forms of this strategy tried on the same data, as far as is known", f"{found['variants_tried']:,}"),
     ]
+
+
+def _liquidations(found: Mapping[str, Any]) -> list[tuple[str, str]]:
+    if found["leverage"] == 1 and not found["liquidations"]:
+        return []
+    return [("Positions liquidated, with their whole margin lost", f"{found['liquidations']:,}")]
 
 
 def _faults(found: Mapping[str, Any]) -> list[tuple[str, str]]:
