@@ -20,7 +20,8 @@ from promethean.domain.ids import InstrumentId
 from promethean.domain.instants import NS_PER_S
 from promethean.domain.instruments import Instrument
 from promethean.domain.market import Quote
-from promethean.exchanges.market_data import CLOCK_EVERY_NS, PAGE_CANDLES, CandleRow, PublicMarketData
+from promethean.exchanges.ccxt_connection import CLOCK_EVERY_NS
+from promethean.exchanges.market_data import PAGE_CANDLES, CandleRow, PublicMarketData
 from promethean.runtime.clock import Clock
 from promethean.runtime.feeds.port import BATCH_ITEMS, FeedItem
 
