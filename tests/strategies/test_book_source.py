@@ -121,11 +121,12 @@ def series(draw: st.DrawFn) -> BookSeries:
 def test_over_all_candles_it_says_what_each_snapshot_says_by_itself(
     books: BookSeries, sizing: Sizing, share_min: float, levels: int
 ) -> None:
-    said = say(books, sizing, share_min=share_min, levels=levels)
-    quantity = float(order_quantity(sizing, np.array([CLOSE]))[0])
-    alone = BookSettings(share_min=share_min, levels=levels, depth_multiple=10.0 if quantity else 0.0)
+    walk = invented(len(books), len(books), "1s")
     strategy = looking(sizing, share_min=share_min, levels=levels)
+    said = strategy.say(Frame(walk, "1s", books))
     for at in range(len(books)):
+        quantity = float(order_quantity(sizing, walk.close)[at])
+        alone = BookSettings(share_min=share_min, levels=levels, depth_multiple=10.0 if quantity else 0.0)
         book, main = row(books, at), next(iter(said.readings.values()))[at]
         if book is None:
             assert (said.side[at], math.isnan(main)) == (0, True)
