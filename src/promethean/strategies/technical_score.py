@@ -111,7 +111,7 @@ def read_settings(parameters: Mapping[str, Decimal | bool]) -> TechnicalSettings
 
 
 class TechnicalSource(Struct, frozen=True):
-    """The technical score as a second source beside the class of a strategy file.
+    """The technical score as a further source beside the class of a strategy file.
 
     weight:     beside the 1 of the class.
     parameters: of the score.
