@@ -12,8 +12,12 @@ from promethean.app.register import register_everything
 from promethean.domain.candles import CandleSeries
 from promethean.domain.errors import ConfigError
 from promethean.domain.instruments import MarketType, instrument_id
+from promethean.engine.combined import Alone, Combined
 from promethean.strategies.arrays import Prepared, Trailing
+from promethean.strategies.book_source import BookStrategy
+from promethean.strategies.file import StrategyFile
 from promethean.strategies.frame import Frame
+from promethean.strategies.sources.orderbook import BookSettings
 
 FILE = """
 strategy: {id: one}
@@ -74,6 +78,63 @@ def test_what_reads_order_books_is_refused_where_there_are_none(tmp_path: Path) 
         listen(strategy, Frame(CandleSeries(), "1s"))
     path.write_text(FILE.replace("INDICATOR", "{name: obv, as: X}"))
     assert not reads_books(load_strategy(path))
+
+
+BESIDE = """
+strategy: {id: joined, class: CLASS}
+market: {exchange: binance, symbol: BTC/USDT, market_type: spot, primary_timeframe: 1s}
+parameters: {position_size_pct: 2}
+technical: {enabled: TECHNICAL, weight: 2}
+orderbook: {enabled: ORDERBOOK, weight: 0.5, imbalance_threshold: 0.7, depth_levels: 5}
+exits: {stop_loss_pct: 1}
+"""
+
+
+def beside(tmp_path: Path, name: str, *, technical: bool, orderbook: bool) -> StrategyFile:
+    register_everything()
+    path = tmp_path / "joined.yaml"
+    text = BESIDE.replace("CLASS", name).replace("TECHNICAL", str(technical)).replace("ORDERBOOK", str(orderbook))
+    path.write_text(text.replace("True", "true").replace("False", "false"))
+    return load_strategy(path)
+
+
+def test_up_to_three_sources_are_joined_with_the_weights_of_the_file(tmp_path: Path) -> None:
+    for technical, orderbook, named in (
+        (True, True, [("rsi_reversion", 1.0), ("technical", 2.0), ("orderbook", 0.5)]),
+        (False, True, [("rsi_reversion", 1.0), ("orderbook", 0.5)]),
+        (True, False, [("rsi_reversion", 1.0), ("technical", 2.0)]),
+    ):
+        made = make_strategy(beside(tmp_path, "rsi_reversion", technical=technical, orderbook=orderbook), BTC, "1s")
+        assert isinstance(made, Combined)
+        assert [(part.name, part.weight) for part in made.parts] == named
+        books = [part.strategy for part in made.parts if isinstance(part.strategy, BookStrategy)]
+        assert [book.settings for book in books] == [BookSettings(levels=5, share_min=0.7)] * orderbook
+    alone = make_strategy(beside(tmp_path, "rsi_reversion", technical=False, orderbook=False), BTC, "1s")
+    assert isinstance(alone, Alone)
+
+
+@pytest.mark.parametrize(
+    ("name", "technical", "orderbook", "is_refused"),
+    [
+        ("rsi_reversion", False, True, True),
+        ("rsi_reversion", True, True, True),
+        ("order_book_imbalance", True, False, True),
+        ("rsi_reversion", True, False, False),
+    ],
+)
+def test_who_joins_a_source_that_reads_books_needs_them(
+    tmp_path: Path, name: str, technical: bool, orderbook: bool, is_refused: bool
+) -> None:
+    file = beside(tmp_path, name, technical=technical, orderbook=orderbook)
+    assert reads_books(file) is is_refused
+    strategy = make_strategy(file, BTC, "1m")
+    if not is_refused:
+        assert isinstance(listen(strategy, None), Trailing)
+        return
+    with pytest.raises(ConfigError, match="strategy joined reads order books, which neither the live nor the"):
+        listen(strategy, None)
+    with pytest.raises(ConfigError, match="this data holds no order books"):
+        listen(strategy, Frame(CandleSeries(), "1m"))
 
 
 def test_a_file_that_is_not_utf8_is_refused_with_its_line_and_what_to_do(tmp_path: Path) -> None:

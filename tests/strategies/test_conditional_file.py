@@ -159,6 +159,7 @@ def test_the_example_of_the_specification_loads_as_it_is_written() -> None:
 INDICATOR = "indicators[0]"
 MISTAKES: list[tuple[dict[str, Any], str, str]] = [
     # what is changed, where it is, what is said
+    ({"orderbook": {"enabled": True}}, "orderbook", "stands beside a class, and this strategy is made of conditions"),
     # indicators
     ({"indicators": 5}, "indicators", "is 5, not a list; write [{name: rsi, as: RSI, params: {period: 14}}]"),
     ({"indicators": "rsi"}, "indicators", "is 'rsi', not a list"),

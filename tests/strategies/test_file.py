@@ -20,7 +20,9 @@ from promethean.domain.instruments import MarketType
 from promethean.domain.orders import Hold, OrderType, Protection, Tier, Trail
 from promethean.domain.registry import scan
 from promethean.domain.sizing import Sizing
+from promethean.strategies.book_source import BookSource
 from promethean.strategies.file import StrategyFile, parse_strategy
+from promethean.strategies.sources.orderbook import BookSettings
 
 scan(promethean.strategies)
 D = Decimal
@@ -113,6 +115,24 @@ def test_what_comes_later_may_stand_there_switched_off() -> None:
     off: dict[str, Any] = {"enabled": False}
     file = parse({"ml": off, "orderbook": off, "technical": {"enabled": True, "weight": 1, "rsi": {"period": 14}}})
     assert file.class_name == "rsi_reversion"
+    assert file.orderbook is None
+
+
+@pytest.mark.parametrize(
+    ("section", "found"),
+    [
+        ({}, None),
+        ({"enabled": False, "weight": 2, "depth_levels": 5}, None),
+        ({"enabled": True}, BookSource(1.0, BookSettings(levels=10, share_min=0.65))),
+        ({"weight": 2.5}, BookSource(2.5, BookSettings(levels=10, share_min=0.65))),
+        (
+            {"enabled": True, "imbalance_threshold": 0.7, "depth_levels": 20, "weight": 0.5},
+            BookSource(0.5, BookSettings(levels=20, share_min=0.7)),
+        ),
+    ],
+)
+def test_the_order_book_is_a_source_beside_a_class(section: dict[str, Any], found: BookSource | None) -> None:
+    assert parse({"orderbook": section}).orderbook == found
 
 
 def test_parameters_are_numbers_and_switches() -> None:
@@ -189,7 +209,19 @@ MISTAKES: list[tuple[dict[str, Any], str, str]] = [
     ({"technical.rsi": {"period": 65}}, "technical.rsi.period", "is 65; it lies between 2 and 64"),
     ({"technical.macd": {"fast": 30}}, "technical.macd.fast", "is 30; it lies between 1 and 25"),
     ({"technical.rsi": {"perod": 5}}, "technical.rsi", "unknown key 'perod'; did you mean 'period'"),
-    ({"orderbook": {"enabled": True}}, "orderbook", "needs recorded order books"),
+    ({"orderbook": True}, "orderbook", "is not a mapping of keys to values"),
+    ({"orderbook.enabled": "yes"}, "orderbook.enabled", "is 'yes'; write true or false"),
+    ({"orderbook.imbalance_threshold": 0.49}, "orderbook.imbalance_threshold", "is 0.49; it lies between 0.5 and 1"),
+    ({"orderbook.imbalance_threshold": "65%"}, "orderbook.imbalance_threshold", "is '65%'; write a number without"),
+    ({"orderbook.depth_levels": 21}, "orderbook.depth_levels", "is 21; it lies between 1 and 20"),
+    ({"orderbook.depth_levels": 2.5}, "orderbook.depth_levels", "is 2.5; write a whole number from 1 to 20"),
+    ({"orderbook.weight": 0}, "orderbook.weight", "is 0; it lies between 0.01 and 1000"),
+    ({"orderbook.depth_level": 5}, "orderbook", "unknown key 'depth_level'; did you mean 'depth_levels'"),
+    ({"orderbook": {"enabled": False, "wieght": 1}}, "orderbook", "unknown key 'wieght'; did you mean 'weight'"),
+    (
+        {"strategy.class": "order_book_imbalance", "orderbook.enabled": True},
+        "orderbook.enabled", "is true, but the class order_book_imbalance is that source; write its values under",
+    ),
     ({"technical.weight": "heavy"}, "technical.weight", "is 'heavy'; write a number"),
     ({"technical.macdd": {}}, "technical", "unknown key 'macdd'; did you mean 'macd'"),
     ({"exits": REMOVE}, "exits", "is missing"),

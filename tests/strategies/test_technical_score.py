@@ -83,6 +83,17 @@ def test_a_signal_carries_the_parts_of_the_score() -> None:
     assert 0 not in parts.values()
 
 
+def test_a_part_that_is_not_known_is_not_told() -> None:
+    """Beside other sources a signal comes at candles at which the score is not known yet, too."""
+    strategy = scoring()
+    said = strategy.say(FRAME)
+    known = {name: ~np.isnan(points) for name, points in said.parts.items()}
+    place = int(np.flatnonzero(known["price / EMA9"] & ~known["price / EMA200"])[-1])
+    told = strategy.metadata(said, place)
+    assert "price / EMA9" in told
+    assert "price / EMA200" not in told
+
+
 def test_it_is_registered_under_the_name_that_files_use() -> None:
     assert STRATEGIES.get("technical_score") is TechnicalScoreStrategy
 

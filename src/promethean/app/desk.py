@@ -19,6 +19,7 @@ from promethean.domain.margin import MAINTENANCE, Margin
 from promethean.domain.orders import OrderType
 
 if TYPE_CHECKING:
+    from promethean.engine.combined import Part
     from promethean.engine.decide import Aggregation
     from promethean.engine.desk import Desk
     from promethean.exchanges.paper.venue import PaperTerms
@@ -144,29 +145,52 @@ def _speaking(
 def _counted(
     made: Strategy | ArrayStrategy, file: StrategyFile, settings: Settings, *, can_short: bool
 ) -> Strategy | ArrayStrategy:
-    """The class of a file as far as its votes count: alone, or aggregated with the technical score."""
+    """The class of a file as far as its votes count: alone, or aggregated with the sources beside it."""
     from promethean.engine.combined import Alone, Combined, Part
     from promethean.strategies.arrays import ArrayStrategy
-    from promethean.strategies.technical_score import TechnicalScoreStrategy
 
     mode, threshold = _aggregation(file, settings)
-    technical = file.technical
-    if technical is None:
+    beside = _beside(file, made)
+    if not beside:
         return Alone(made, mode, threshold) if isinstance(made, ArrayStrategy) else made
     if not isinstance(made, ArrayStrategy):
+        name = beside[0].name
         raise ConfigError(
-            f"{file.id}: technical joins strategies that are array functions, and {file.class_name} has a state of "
-            "its own; set technical.enabled: false"
+            f"{file.id}: {name} joins strategies that are array functions, and {file.class_name} has a state of "
+            f"its own; set {name}.enabled: false"
         )
-    score = TechnicalScoreStrategy(
-        id=made.id,
-        instrument=made.instrument,
-        timeframe=made.timeframe,
-        parameters=technical.parameters,
-        can_short=True,  # it votes for both sides; what a SELL means here is decided afterwards
-    )
-    parts = (Part(file.class_name or file.id, made, 1.0), Part("technical", score, technical.weight))
-    return Combined(parts, mode, threshold, can_short=can_short)
+    return Combined((Part(file.class_name or file.id, made, 1.0), *beside), mode, threshold, can_short=can_short)
+
+
+def _beside(file: StrategyFile, made: Strategy | ArrayStrategy) -> list[Part]:
+    """The sources that a file switches on beside its class.
+
+    They vote for both sides; what a SELL means where there are no shorts is decided afterwards.
+    """
+    from promethean.engine.combined import Part
+    from promethean.strategies.book_source import BookStrategy
+    from promethean.strategies.technical_score import TechnicalScoreStrategy
+
+    parts = []
+    if file.technical is not None:
+        score = TechnicalScoreStrategy(
+            id=made.id,
+            instrument=made.instrument,
+            timeframe=made.timeframe,
+            parameters=file.technical.parameters,
+            can_short=True,
+        )
+        parts.append(Part("technical", score, file.technical.weight))
+    if file.orderbook is not None:
+        book = BookStrategy(
+            id=made.id,
+            instrument=made.instrument,
+            timeframe=made.timeframe,
+            settings=file.orderbook.settings,
+            sizing=file.sizing,
+        )
+        parts.append(Part("orderbook", book, file.orderbook.weight))
+    return parts
 
 
 def _aggregation(file: StrategyFile, settings: Settings) -> tuple[Aggregation, float]:
@@ -194,10 +218,12 @@ def listen(strategy: Strategy | ArrayStrategy, recorded: Frame | None) -> Strate
 
 
 def reads_books(file: StrategyFile) -> bool:
-    """Whether the strategy of a file asks for order books."""
+    """Whether the strategy of a file asks for order books: its class, or a source beside it."""
     from promethean.strategies.arrays import ReadsBooks
     from promethean.strategies.catalogue import STRATEGIES
 
+    if file.orderbook is not None:
+        return True
     return file.class_name is not None and isinstance(STRATEGIES.get(file.class_name), ReadsBooks)
 
 
@@ -212,11 +238,11 @@ def without_books(name: str) -> str:
 def _refuse_unbounded(strategy: ArrayStrategy) -> None:
     """Live candles are judged from a trailing window: what no such window decides is refused, not approximated."""
     from promethean.domain.candles import KEPT
-    from promethean.strategies.arrays import ReadsBooks, innermost
+    from promethean.strategies.arrays import ReadsBooks, innermost, sources_of
     from promethean.strategies.conditional import ConditionStrategy
 
     asked = innermost(strategy)
-    if isinstance(asked, ReadsBooks):
+    if any(isinstance(each, ReadsBooks) for each in sources_of(strategy)):
         raise ConfigError(without_books(strategy.id))
     if isinstance(asked, ConditionStrategy) and asked.unbounded:
         raise ConfigError(
@@ -278,7 +304,7 @@ def make_desk(
     strategy = make_strategy(file, instrument, timeframe, settings)
     silent = Trailing(strategy) if isinstance(strategy, ArrayStrategy) and not is_asked else None
     mode, threshold = _aggregation(file, settings)
-    if file.technical is not None or file.conditions is not None:
+    if file.technical is not None or file.orderbook is not None or file.conditions is not None:
         mode = Aggregation.THRESHOLD  # sources that are counted already, and conditions that hold, are one voice
     slippage, terms = file.slippage_tolerance, paper_terms(settings, instrument, file.simulation)
     is_margined = instrument.market_type is MarketType.FUTURES

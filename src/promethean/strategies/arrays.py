@@ -105,7 +105,7 @@ class ReadsTrades(Protocol):
 
 def reads_trades(strategy: Any) -> bool:
     """Whether a strategy of any kind, with what shapes its word, reads single trades, or one that it joins does."""
-    return any(isinstance(each, ReadsTrades) and each.reads_trades for each in _sources(strategy))
+    return any(isinstance(each, ReadsTrades) and each.reads_trades for each in sources_of(strategy))
 
 
 def told_by(strategy: ArrayStrategy, said: Said, at: int) -> Mapping[str, str]:
@@ -127,12 +127,12 @@ def remarks_of(strategy: Any, frame: Frame | None = None) -> tuple[str, ...]:
     frame:    what the results are over, for a strategy that has more to say about trades or their absence.
     """
     if frame is not None and reads_trades(strategy):
-        return tuple(dict.fromkeys(each for source in _sources(strategy) for each in _remarks_on(source, frame)))
+        return tuple(dict.fromkeys(each for source in sources_of(strategy) for each in _remarks_on(source, frame)))
     found = getattr(innermost(strategy), "remarks", ())
     return tuple(map(str, found)) if isinstance(found, tuple) else ()
 
 
-def _sources(strategy: Any) -> list[Any]:
+def sources_of(strategy: Any) -> list[Any]:
     """The strategies that speak: those that are joined to one, or the only one; the joint one calls them `parts`."""
     asked = innermost(strategy)
     parts = getattr(asked, "parts", ())

@@ -22,6 +22,7 @@ from promethean.domain.orders import OrderType, Protection, Tier
 from promethean.domain.sizing import Sizing
 from promethean.domain.yaml_text import load_yaml
 from promethean.strategies.arrays import ArrayStrategy
+from promethean.strategies.book_source import BookSource, read_orderbook
 from promethean.strategies.by_candle import ByCandle
 from promethean.strategies.candle_strategy import CandleStrategy
 from promethean.strategies.catalogue import STRATEGIES, Strategy
@@ -38,11 +39,13 @@ _FILTER_KEYS = ("price_increment", "quantity_increment", "notional_min")
 _LIMIT_KEYS = ("max_daily_trades", "max_daily_loss_pct", "cooldown_bars")
 _RISK_EXITS = ("stop_loss_pct", "take_profit_pct")
 _SIZE_KEYS = ("position_size_pct", "position_size_quote", "max_position_size")
-_CLASS_SECTIONS = ("strategy", "market", "parameters", "technical", "exits", "risk_management", "execution", "schedule")
+_CLASS_SECTIONS = (
+    "strategy", "market", "parameters", "technical", "orderbook", "exits", "risk_management", "execution", "schedule",
+)  # fmt: skip
 _CONDITION_SECTIONS = (
     "strategy", "market", "parameters", "indicators", "entry", "exit", "risk", "exits", "execution", "schedule",
 )  # fmt: skip
-_LATER_SECTIONS = ("ml", "orderbook")
+_LATER_SECTIONS = ("ml",)
 _UNLIMITED = "unlimited"
 _LEVERAGE_MAX = Decimal(125)  # that any venue offers
 
@@ -76,7 +79,7 @@ class StrategyFile:
     class_name: of a class-based file; conditions: of a condition-driven one.  Exactly one of them is there.
     limits: what the file tightens, by limit code.  parameters: of the class or the conditions, sizes taken out.
     simulation: what the file says about the simulated venue.  schedule: when it may enter; None: at any time.
-    technical: the technical score as a second source beside the class; None without.
+    technical, orderbook: the technical score and the order book as further sources beside the class; None without.
     leverage: notional of a position in times of its margin.
     content: the file as JSON values, numbers with a point as text.
     config_hash: SHA-256 of the file's content, independent of layout and comments.
@@ -105,6 +108,7 @@ class StrategyFile:
     config_hash: str
     schedule: Schedule | None = None
     technical: TechnicalSource | None = None
+    orderbook: BookSource | None = None
     leverage: Decimal = Decimal(1)
 
 
@@ -120,14 +124,15 @@ def parse_strategy(text: str, name: str, overrides: Mapping[str, str] = MappingP
     for path, value in overrides.items():
         _override(document, path, value, name)
     is_conditional = "entry" in sections.values or "indicators" in sections.values
-    for later in _LATER_SECTIONS:
-        _refuse_enabled(sections, later)
     known = _CONDITION_SECTIONS if is_conditional else _CLASS_SECTIONS
+    off = (*_LATER_SECTIONS, "orderbook") if is_conditional else _LATER_SECTIONS
+    for key in off:
+        _refuse_enabled(sections, key)
     for key in sections.values:
-        if key in (*_CLASS_SECTIONS, *_CONDITION_SECTIONS) and key not in known:
+        if key in (*_CLASS_SECTIONS, *_CONDITION_SECTIONS) and key not in (*known, *off):
             kind = "condition-driven" if is_conditional else "class-based"
             raise ConfigError(f"{name}: {key} does not belong to a {kind} strategy; it has {', '.join(known)}")
-    sections.only((*known, *_LATER_SECTIONS))
+    sections.only((*known, *off))
     content = json.loads(json.dumps(document, sort_keys=True, default=_plain_text))
     config_hash = hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
     return _read(sections, _conditional if is_conditional else _class_based, content, config_hash)
@@ -197,6 +202,7 @@ class _Own(NamedTuple):
     aggregation: str | None = None
     threshold: float | None = None
     technical: TechnicalSource | None = None
+    orderbook: BookSource | None = None
 
 
 def _read(
@@ -230,6 +236,7 @@ def _read(
         config_hash=config_hash,
         schedule=_schedule(sections, found.made),
         technical=found.technical,
+        orderbook=found.orderbook,
         leverage=at.leverage,
     )
 
@@ -241,6 +248,7 @@ def _class_based(sections: Section, head: Section, at: _At) -> _Own:
         raise head.error("class", f"names an {unknown_name('strategy', class_name, STRATEGIES)}")
     limits, cooldown = _limits(sections.section("risk_management", optional=True))
     technical = read_technical(sections.section("technical", optional=True), class_name)
+    orderbook = read_orderbook(sections.section("orderbook", optional=True), class_name)
     made = sections.within(  # the class knows its parameters: a mistake in them is found now, with the file's name
         "",
         lambda: STRATEGIES.get(class_name)(
@@ -261,6 +269,7 @@ def _class_based(sections: Section, head: Section, at: _At) -> _Own:
         aggregation=head.choice("aggregation_mode", ("voting", "weighted", "unanimous", "threshold")),
         threshold=_as_float(head.number("signal_threshold", Decimal(0), Decimal(1))),
         technical=technical,
+        orderbook=orderbook,
     )
 
 
@@ -459,5 +468,5 @@ def _refuse_enabled(sections: Section, name: str) -> None:
     value = sections.values.get(name)
     if value is None or (isinstance(value, dict) and value.get("enabled") is False):
         return
-    why = {"orderbook": "needs recorded order books, which a backtest or a run over candles does not have"}
+    why = {"orderbook": "stands beside a class, and this strategy is made of conditions"}
     raise sections.error(name, f"{why.get(name, 'is not available yet')}; remove it, or set enabled: false in it")

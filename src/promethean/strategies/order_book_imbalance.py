@@ -18,6 +18,7 @@ from promethean.strategies.arrays import CLOSES_ALL, Said
 from promethean.strategies.catalogue import strategy
 from promethean.strategies.frame import Frame
 
+ORDER_BOOK_IMBALANCE = "order_book_imbalance"
 _SHARE, _SPREAD, _TAPE = "share of bids", "spread %", "tape"
 _LIMITS: Mapping[str, tuple[str, str, str, bool]] = {
     # default, smallest, largest, whether it is a whole number
@@ -30,7 +31,7 @@ _LIMITS: Mapping[str, tuple[str, str, str, bool]] = {
 }
 
 
-@strategy("order_book_imbalance")
+@strategy(ORDER_BOOK_IMBALANCE)
 class OrderBookImbalance:
     """Buys while the bids outweigh the asks; sells (futures) or closes (spot) while the asks outweigh the bids.
 
@@ -53,7 +54,7 @@ class OrderBookImbalance:
     ) -> None:
         for name in parameters:
             if name not in _LIMITS:
-                raise ConfigError(unknown_name("parameter of order_book_imbalance", name, _LIMITS))
+                raise ConfigError(unknown_name(f"parameter of {ORDER_BOOK_IMBALANCE}", name, _LIMITS))
         values = {name: _value(name, parameters) for name in _LIMITS}
         self.id = id
         self.instrument = instrument

@@ -82,9 +82,9 @@ class TechnicalScoreStrategy:
         return f"{strength} of {score:+.0f}: {', '.join(parts)}"
 
     def metadata(self, said: Said, at: int) -> Mapping[str, str]:
-        """The parts of the score that are not zero."""
+        """The parts of the score that are known and not zero."""
         assert isinstance(said, ScoredSaid), "what it said itself"
-        return {name: f"{points[at]:+.0f}" for name, points in said.parts.items() if points[at]}
+        return {name: f"{points[at]:+.0f}" for name, points in said.parts.items() if abs(points[at]) > 0}
 
 
 def read_settings(parameters: Mapping[str, Decimal | bool]) -> TechnicalSettings:
@@ -111,7 +111,7 @@ def read_settings(parameters: Mapping[str, Decimal | bool]) -> TechnicalSettings
 
 
 class TechnicalSource(Struct, frozen=True):
-    """The technical score as a second source beside the class of a strategy file.
+    """The technical score as a further source beside the class of a strategy file.
 
     weight:     beside the 1 of the class.
     parameters: of the score.
