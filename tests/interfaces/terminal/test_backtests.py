@@ -20,6 +20,7 @@ NORMAL: dict[str, Any] = {
     "sortino_raw": -0.131, "reliable": True, "unreliable_because": None, "controls_not_applicable": (),
     "profit_factor": 0.871, "win_rate_pct": 32.1543, "exposure_pct": 41.25,
     "buy_and_hold_pct": 12.5, "fees": Decimal("49707.64"), "funding": Decimal(0),
+    "leverage": Decimal(1), "liquidations": 0,
     "calmar": -0.741, "expected_value": -18.17, "best": 410.5,
     "worst": -1020.25, "average_hold_minutes": 61.4, "mae_pct": -0.31, "mae_worst_pct": -1.02, "mfe_pct": 0.24,
     "mfe_best_pct": 2.0, "win_streak": 7, "loss_streak": 21, "turnover": 49.7, "cost_share_pct": 88.4,
@@ -120,6 +121,23 @@ def test_refused_entries_are_told() -> None:
     told = text({**NONE, "refusals_by_reason": refused})
     assert "Entries were refused 1,204 times: not enough cash" in told and "a cooldown after a stop (4)" in told
     assert "refused" not in text(NORMAL)
+
+
+@pytest.mark.parametrize(
+    ("leverage", "liquidations", "told"),
+    [
+        (1, 0, None),
+        (1, 1, "1 x; 1 position liquidated, with the whole margin lost"),
+        (5, 0, "5 x; no position liquidated"),
+        (20, 1_200, "20 x; 1,200 positions liquidated, with the whole margin lost"),
+    ],
+)
+def test_leverage_and_what_it_cost_are_told(leverage: int, liquidations: int, told: str | None) -> None:
+    page = text({**NORMAL, "leverage": Decimal(leverage), "liquidations": liquidations})
+    if told is None:
+        assert "Leverage" not in page
+    else:
+        assert row(page, "Leverage") == told
 
 
 def test_ratios_of_less_than_a_month_are_marked_unreliable() -> None:
