@@ -263,7 +263,8 @@ def test_minutes_at_the_end_of_a_day_leave_its_average_to_the_candles(
     for name, values in rough.readings.items():
         assert np.array_equal(true.readings[name], values, equal_nan=True)
     assert as_object(run_backtest(settings, options), with_trades=False)["remarks"] == [
-        "finer data say what was touched first inside 5 of 2,880 candles; in the others a stop goes before a target",
+        "finer data hold all of 5 of 2,880 candles and say there what was touched first; "
+        "elsewhere a stop goes before a target",
         "eager reads the VWAP over single trades at 0 of 2,880 candles (0.0%)",
         f"elsewhere {OF_CANDLES}",
     ]
@@ -294,7 +295,7 @@ def remarks(settings: Settings, data: Path, given: str, strategy: str = "vwap_re
 def test_trades_that_came_before_are_left_out_and_told(settings: Settings, short: Path, tmp_path: Path) -> None:
     told = remarks(settings, short, tape(tmp_path / "some.csv", FIRST_MS, FIRST_MS + 5, again=True))
     assert told[0] == "rows of some.csv left out because their trade_id came before: 1"
-    assert "inside 0 of 600 candles" in told[1]
+    assert "hold all of 0 of 600 candles" in told[1]
     assert "at 0 of 600 candles" in told[2]
 
 
@@ -331,7 +332,7 @@ def test_a_strategy_that_reads_no_trades_has_what_a_candle_touched_first(
     settings: Settings, short: Path, tmp_path: Path
 ) -> None:
     told = remarks(settings, short, tape(tmp_path / "some.csv", FIRST_MS), "reference_rsi")
-    assert any("finer data say what was touched first inside" in remark for remark in told)
+    assert any("and say there what was touched first" in remark for remark in told)
     assert not any("VWAP" in remark for remark in told)
 
 

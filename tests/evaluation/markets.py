@@ -188,7 +188,9 @@ def intrabars(draw: st.DrawFn, series: CandleSeries, parts: int = 4) -> Intrabar
     high[rows, random.integers(0, parts, len(rows))] = series.high
     kept = random.random(shape) > draw(st.sampled_from([0.0, 0.1]))
     at_ns = series.open_time_ns[:, None] + (1 + np.arange(parts)) * (MINUTE_NS // parts) - 1
-    return Intrabar(at_ns[kept], low[kept], high[kept])
+    opened = low + random.random(shape) * (high - low)
+    volume = np.repeat(series.volume[:, None] / parts, parts, axis=1)
+    return Intrabar(at_ns[kept], opened[kept], low[kept], high[kept], volume[kept])
 
 
 @st.composite

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from decimal import Decimal
 
@@ -21,11 +22,14 @@ PART_NS = MINUTE_NS // 4
 BOTH = candle(1, 100, 103, 98, 101)  # touches a stop at 99 and targets up to 103
 
 
-def terms(*ranges: tuple[float, float], minute: int = 1, latency_ms: int = 0) -> PaperTerms:
+def terms(
+    *ranges: tuple[float, float], minute: int = 1, latency_ms: int = 0, opens: Sequence[float] | None = None
+) -> PaperTerms:
     """Quarters of a minute with these lows and highs."""
     low, high = (np.array(column) for column in zip(*ranges, strict=True))
+    opened, volume = (low + high) / 2 if opens is None else np.array(opens), np.full(len(low), 1e6 / len(low))
     at_ns = T0 + minute * MINUTE_NS + (1 + np.arange(len(low), dtype=np.int64)) * PART_NS - 1
-    return replace(TERMS, intrabar=Intrabar(at_ns, low, high), latency_ms=latency_ms)
+    return replace(TERMS, intrabar=Intrabar(at_ns, opened, low, high, volume), latency_ms=latency_ms)
 
 
 def fills(of: PaperTerms, tiers: tuple[tuple[str, str], ...]) -> list[tuple[str, str, int]]:
@@ -60,6 +64,13 @@ def test_finer_data_decide_and_else_the_stop_comes_first(
     ranges: tuple[tuple[float, float], ...], left: tuple[str, str, int]
 ) -> None:
     assert fills(terms(*ranges), ONE) == [left]
+
+
+def test_a_stop_that_is_jumped_over_inside_a_candle_is_filled_where_the_market_went_on() -> None:
+    jump = terms((99.5, 101), (98, 98.4), (98, 103), (99, 101), opens=(100, 98.3, 100, 100))
+    assert fills(jump, ONE) == [("98.3", "10", 1)]
+    up = terms((99.5, 101), (102.5, 103), (98, 102), (99, 101), opens=(100, 102.7, 100, 100))
+    assert fills(up, ONE) == [("102", "10", 1)], "a target that rests is met at its price"
 
 
 def test_ranges_of_other_candles_decide_nothing() -> None:

@@ -34,6 +34,7 @@ def as_object(report: BacktestReport, *, with_trades: bool) -> dict[str, Any]:
         "timeframe": bench.timeframe,
         "data": bench.source,
         "tape": bench.tape_name,
+        "finer": bench.finer,
         "limits": bench.limits,
         "controls_off": bench.controls_off,
         "controls_not_applicable": bench.controls_not_applicable,

@@ -10,6 +10,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from decimal import Decimal
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from msgspec.structs import replace
@@ -35,6 +36,7 @@ from promethean.domain.candles import timeframe_ns
 from promethean.domain.errors import ConfigError
 from promethean.domain.instruments import MarketType
 from promethean.domain.money import plain
+from promethean.strategies.exits_section import FAR
 
 if TYPE_CHECKING:
     from promethean.domain.books import BookSeries
@@ -91,6 +93,7 @@ class Bench:
     sha256:   of the file that the candles were read from.  is_part: whether it holds others as well.
     books:    order books at the close of each candle, where the data hold them.
     tape:     the file of single trades, cut to these candles, where one was given.
+    finer:    the finer candles that were given, by name.
     """
 
     file: StrategyFile
@@ -108,6 +111,7 @@ class Bench:
     is_part: bool
     books: BookSeries | None = None
     tape: TradeFile | None = None
+    finer: str | None = None
 
     @property
     def controls_off(self) -> str | None:
@@ -229,6 +233,11 @@ def prepare(settings: Settings, options: BacktestOptions) -> Bench:
         terms = dataclasses.replace(terms, funding=funding_table(options.funding, instrument, candles, remarks.append))
     elif instrument.market_type is MarketType.FUTURES:
         remarks.append(UNFUNDED)
+    if file.leverage != 1 and instrument.market_type is MarketType.SPOT:
+        raise ConfigError(
+            f"market.leverage is {plain(file.leverage)}, and {source} is of {instrument.symbol}, a spot market, which "
+            "has none; give candles of the perpetual, or set market.leverage=1 and a size of at most 100 %"
+        )
     if (beyond := _stop_beyond_margin(file, instrument, terms)) is not None:
         remarks.append(beyond)
     strategy, tape = make_strategy(file, instrument, timeframe, settings), None
@@ -239,20 +248,21 @@ def prepare(settings: Settings, options: BacktestOptions) -> Bench:
     terms = dataclasses.replace(terms, intrabar=inside(settings, options.finer, recording, file, given, remarks.append))
     bench = Bench(
         file, instrument, timeframe, candles, terms, options.cash, source, coverage, tuple(remarks), settings,
-        options.limits, sha256, candles is not whole, books, tape,
+        options.limits, sha256, candles is not whole, books, tape, options.finer and Path(options.finer).name,
     )  # fmt: skip
     return dataclasses.replace(bench, remarks=(*remarks, *remarks_of(strategy, bench.frame())))
 
 
 def _stop_beyond_margin(file: StrategyFile, instrument: Instrument, terms: PaperTerms) -> str | None:
     """That the venue takes positions away before their stop is reached; None where the stop comes first."""
-    room = 1 / file.leverage - terms.maintenance
-    if instrument.market_type is MarketType.SPOT or file.exits.protection.stop_loss <= room:
+    room, stop = 1 / file.leverage - terms.maintenance, file.exits.protection.stop_loss
+    is_measured = file.exits.atr_stop is not None and stop == FAR  # in ranges alone: its distance differs each time
+    if instrument.market_type is MarketType.SPOT or is_measured or stop <= room:
         return None
-    stop, leverage = plain(100 * file.exits.protection.stop_loss), plain(file.leverage)
+    lower = " or lower market.leverage" if file.leverage > 1 else ""
     return (
-        f"the stop at {stop} % lies beyond the liquidation, {plain(round(100 * room, 4))} % from the entry at "
-        f"{leverage} x: the margin is lost first; bring the stop closer or lower market.leverage"
+        f"the stop at {plain(100 * stop)} % lies beyond the liquidation, {plain(round(100 * room, 4))} % from the "
+        f"entry at {plain(file.leverage)} x: the margin is lost first; bring the stop closer{lower}"
     )
 
 

@@ -9,6 +9,7 @@ from promethean.app.recordings import Recording, read_recording, stored_minutes
 from promethean.config.tree import Settings
 from promethean.domain.candles import timeframe_ns
 from promethean.domain.errors import ConfigError
+from promethean.domain.instants import NS_PER_MINUTE
 from promethean.domain.intrabar import Intrabar
 
 if TYPE_CHECKING:
@@ -31,7 +32,7 @@ def inside(
     """
     candles, instrument, length_ns = recording.candles, recording.instrument, timeframe_ns(recording.timeframe)
     name = given if given is not None else stored_minutes(settings, recording.source)
-    found = None if trades is None else Intrabar.of_trades(trades.at_ns, trades.price)
+    found = None if trades is None else Intrabar.of_trades(trades.at_ns, trades.price, trades.quantity)
     if name is not None:
         finer = read_recording(settings, name, file, say)
         part_ns = timeframe_ns(finer.timeframe)
@@ -41,9 +42,10 @@ def inside(
                 f"{instrument.symbol} at {instrument.exchange} is traded; give finer candles of the same market"
             )
         if part_ns >= length_ns or length_ns % part_ns:
+            advice = "give a smaller timeframe, for example 1m" if length_ns > NS_PER_MINUTE else "leave --finer out"
             raise ConfigError(
                 f"--finer has candles of {finer.timeframe}, which do not divide those of {recording.timeframe}; "
-                "give a smaller timeframe, for example 1m"
+                f"{advice}"
             )
         parts = Intrabar.of_candles(finer.candles, part_ns)
         found = parts if found is None else parts.refined(found, part_ns)
@@ -53,9 +55,9 @@ def inside(
     decided = int((within[:, 1] > within[:, 0]).sum())
     if given is not None and not decided:
         raise ConfigError(
-            f"--finer is {given}, and inside none of the candles it comes to their low and high; "
+            f"--finer is {given}, and inside none of the candles it comes to their low, high and volume; "
             "give finer candles of the same market and time"
         )
-    others = "" if decided == len(candles) else "; in the others a stop goes before a target"
-    say(f"finer data say what was touched first inside {decided:,} of {len(candles):,} candles{others}")
+    others = "" if decided == len(candles) else "; elsewhere a stop goes before a target"
+    say(f"finer data hold all of {decided:,} of {len(candles):,} candles and say there what was touched first{others}")
     return found

@@ -282,6 +282,7 @@ class _Hunt:
             "ranges": "; ".join(f"{each}, content {_digest(each.values)[:8]}" for each in self.space.ranges),
             "objective": f"{wanted.objective}, of {wanted.trades_min} trades and more",
             **({} if bench.tape is None else {"tape": f"content {bench.tape.sha256[:16]}"}),
+            **({} if bench.terms.intrabar is None else {"finer": f"content {bench.terms.intrabar.sha256[:16]}"}),
             "cash": plain(bench.cash),
             "orders": f"content {_digest(self._orders())[:16]}",
             "program": promethean.__version__,

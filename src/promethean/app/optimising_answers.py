@@ -25,6 +25,7 @@ def optimize_object(report: OptimizeReport, top: int) -> dict[str, Any]:
         "symbol": bench.instrument.symbol,
         "data": bench.source,
         "tape": bench.tape_name,
+        "finer": bench.finer,
         "candles": len(bench.candles),
         "remarks": [*bench.remarks, *_remarks(report), *filter(None, (report.unkept,))],
         "variants_tried": report.tried.forms,

@@ -13,6 +13,7 @@ from promethean.app.backtest_answers import trade_row
 from promethean.app.backtesting import RESEARCH, BacktestOptions, Bench, prepare
 from promethean.app.running import run_on_home, run_once
 from promethean.config.tree import Settings
+from promethean.domain.orders import OrderRole
 
 if TYPE_CHECKING:
     from promethean.evaluation.ledger import Books
@@ -102,6 +103,7 @@ def replay_object(report: ReplayReport, *, with_trades: bool) -> dict[str, Any]:
         "timeframe": bench.timeframe,
         "data": bench.source,
         "tape": bench.tape_name,
+        "finer": bench.finer,
         "limits": bench.limits,
         "controls_off": bench.controls_off,
         "controls_not_applicable": bench.controls_not_applicable,
@@ -109,6 +111,8 @@ def replay_object(report: ReplayReport, *, with_trades: bool) -> dict[str, Any]:
         "to": format_instant(int(bench.candles.open_time_ns[-1])),
         "coverage_pct": 100 * bench.coverage,
         "remarks": list(bench.remarks),
+        "leverage": bench.file.leverage,
+        "liquidations": sum(trade.reason == OrderRole.LIQUIDATION for trade in report.books.trades),
     }
     if with_trades:
         answer["trade_list"] = [trade_row(part, bench.is_funded) for part in report.books.parts]

@@ -182,6 +182,7 @@ def sweep_object(report: SweepReport, top: int) -> dict[str, Any]:
         "symbol": bench.instrument.symbol,
         "data": bench.source,
         "tape": bench.tape_name,
+        "finer": bench.finer,
         "candles": len(bench.candles),
         "remarks": [*bench.remarks, *filter(None, (report.unkept,)), *_silent(report.outcomes)],
         "variants_tried": report.tried.forms,

@@ -245,6 +245,7 @@ def validation_object(report: ValidationReport) -> dict[str, Any]:
         "timeframe": bench.timeframe,
         "data": bench.source,
         "tape": bench.tape_name,
+        "finer": bench.finer,
         "candles": len(bench.candles),
         "from": format_instant(int(times[0])),
         "to": format_instant(int(times[-1])),

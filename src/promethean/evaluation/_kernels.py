@@ -182,10 +182,12 @@ def _meet(
     """
     way = places[WAY]
     is_behind = (account[STOP_AT] - account[TAKEN_AT]) * way < 0.0
-    is_taken = (worst - account[TAKEN_AT]) * way <= 0.0 and (not in_range or is_behind)
+    is_taken = (worst - account[TAKEN_AT]) * way <= 0.0
+    is_taken = is_taken and (is_behind or (opened - account[TAKEN_AT]) * way <= 0.0)
     if is_taken or (worst - account[STOP_AT]) * way <= 0.0:
         places[STOPPED_NS] = met_ns
-        what, met = places[STOPPED_BY] + in_range, account[STOP_AT] if in_range else opened
+        jumped = (opened - account[STOP_AT]) * way <= 0.0
+        what, met = places[STOPPED_BY] + in_range, opened if jumped else account[STOP_AT]
         if is_taken:
             what, met = LIQUIDATION + in_range, account[TAKEN_AT]
         return _leave(met, account[HELD], what, NO_NUMBER, i, traded, rules, fills, account, places)
@@ -368,7 +370,8 @@ def _open(
 def trade_path(
     open_time: IntArray, open_: FloatArray, high: FloatArray, low: FloatArray, close: FloatArray, volume: FloatArray,
     lows: FloatArray, highs: FloatArray, side: FlagArray, leave: FlagArray, stops: FloatArray, fixed: FloatArray,
-    owed: FloatArray, within: IntArray, finer_ns: IntArray, finer_low: FloatArray, finer_high: FloatArray,
+    owed: FloatArray,
+    within: IntArray, finer_ns: IntArray, finer_open: FloatArray, finer_low: FloatArray, finer_high: FloatArray,
     rules: FloatArray, targets: FloatArray, shares: FloatArray,
     code: IntArray, constants: FloatArray, rows: FloatArray, stack: FloatArray,
     account: FloatArray, places: IntArray, parts: FloatArray, exits: FloatArray, fills: FloatArray,
@@ -380,7 +383,7 @@ def trade_path(
     stops:  float64, shape (n,), prices of the stops that entries bring along, NaN for none; empty where none does.
     fixed:  float64, shape (n, k), prices of their targets, nearest first, NaN for none; k is 0 where none does.
     owed:   float64, shape (n,), what `FundingTable.owed` gives; empty where no funding is paid.
-    within: int64, shape (n, 2), what `Intrabar.within` gives; finer_ns, finer_low, finer_high: its ranges.
+    within: int64, shape (n, 2), what `Intrabar.within` gives; finer_ns, finer_open, finer_low, finer_high: its ranges.
             All empty: there are no finer data.
     rules:  what `Rules.numbers` gives.
     targets, shares: of the take-profit tiers, fractions.
@@ -478,7 +481,7 @@ def trade_path(
                     if part < parts_end:
                         least, most = finer_low[part], finer_high[part]
                         farther, nearer = (least, most) if way > 0 else (most, least)
-                        places[PART], met_ns = part, finer_ns[part]
+                        places[PART], met_ns, opened = part, finer_ns[part], finer_open[part]
                         part += 1
                     elif cools:
                         met_ns = open_time[i] + length_ns - 1

@@ -9,6 +9,7 @@ import numpy as np
 from msgspec import Struct
 
 from promethean.domain.candles import CandleSeries, FloatArray
+from promethean.domain.intrabar import Intrabar
 from promethean.engine.desk import Desk
 from promethean.evaluation.ledger import Books, equity_curve, keep_books
 from promethean.evaluation.rules import FILL, Rules
@@ -18,6 +19,7 @@ from promethean.strategies.arrays import ArrayStrategy, Said
 from promethean.strategies.conditions.program import NOTHING
 from promethean.strategies.frame import Frame
 
+NOTHING_FINER = Intrabar(np.empty(0, np.int64), *(np.empty(0) for _ in range(4)))
 ROOM = 65_536  # fills to make space for at first
 
 
@@ -128,14 +130,13 @@ def find_path(
     owed = funding.owed(candles) if funding is not None else np.empty(0)
     finer = rules.terms.intrabar
     within = finer.within(candles, rules.seat.timeframe_ns) if finer is not None else np.empty((0, 2), np.int64)
-    nothing = np.empty(0, np.int64), np.empty(0), np.empty(0)
-    at_ns, low, high = (finer.at_ns, finer.low, finer.high) if finer is not None else nothing
+    finer = finer if finer is not None else NOTHING_FINER
     while True:
         work = room_to_work(len(targets), fixed.shape[1])
         status, count, cash, held, cost = trade_path(
             candles.open_time_ns, candles.open, candles.high, candles.low, candles.close, candles.volume,
-            seen.lows, seen.highs, said.side, said.leave, stops, fixed, owed, within, at_ns, low, high,
-            numbers, targets, shares, *program, *work, fills,
+            seen.lows, seen.highs, said.side, said.leave, stops, fixed, owed,
+            within, finer.at_ns, finer.open, finer.low, finer.high, numbers, targets, shares, *program, *work, fills,
         )  # fmt: skip
         if status == TOO_THIN:
             return None

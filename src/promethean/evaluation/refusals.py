@@ -10,7 +10,12 @@ _WORDS = {
     "lot_size": "too small for the market's lots; raise the size",
     "min_notional": "below the market's smallest notional; raise the size",
     "stop_required": "a stop on the wrong side of the price",
-    "insufficient_balance": "not enough cash for size and fees; raise --cash or lower the size",
+    "insufficient_balance": "not enough cash for size and fees; lower the size, or raise --cash where it is fixed",
+    "leverage_max": "more leverage than risk.leverage_max allows",
+    "liquidation_distance": "a stop too near to the liquidation for risk.liquidation_distance_pct",
+    "order_notional": "outside risk.order_notional_min and risk.order_notional_max",
+    "total_exposure": "more exposure than risk.total_exposure and its share of equity allow",
+    "open_positions": "as many positions as risk.open_positions allows",
     "circuit_breaker": "the circuit breaker of the day",
     "daily_trades": "the trades of the day were used up",
 }

@@ -98,7 +98,7 @@ class Rules(Struct, frozen=True):
             return "a latency of a candle and more"
         finer = self.terms.intrabar
         if finer is not None and self.terms.latency_ms and self.terms.latency_ms * 3_000_000 >= finer.shortest_ns:
-            return "a latency within which finer data go on"
+            return "a latency within which finer data go on (execution.latency_ms=0 has none)"
         if self.instrument.market_type is MarketType.FUTURES and not self.seat.can_short:
             return "futures without shorts"
         return None

@@ -11,6 +11,7 @@ from promethean.domain.events import FundingPaid
 from promethean.domain.funding import FundingTable
 from promethean.domain.ids import InstrumentId, Names, StrategyId
 from promethean.domain.instruments import Instrument, MarketType
+from promethean.domain.intrabar import Range
 from promethean.domain.margin import Margin
 from promethean.domain.market import Side
 from promethean.domain.orders import Intent, Order, OrderRole, OrderStatus, OrderType
@@ -106,13 +107,16 @@ class Holdings:
 
     # ------------------------------------------------------------ liquidation
 
-    def is_behind(self, stop: Intent, low: float, high: float) -> bool:
-        """Whether a market between these prices takes the position away before it comes to this stop."""
+    def is_behind(self, stop: Intent, part: Range) -> bool:
+        """Whether a part of a candle takes the position away before it comes to this stop."""
         slot = stop.strategy, stop.instrument
         taken_at = self._taken_at.get(slot)
-        if taken_at is None or stop.stop_price is None or not self._is_taken(slot, low, high):
+        if taken_at is None or stop.stop_price is None or not self._is_taken(slot, part.low, part.high):
             return False
-        return (stop.stop_price - taken_at) * self._positions[slot].side.sign < 0
+        return (
+            self._is_taken(slot, part.open, part.open)
+            or (stop.stop_price - taken_at) * self._positions[slot].side.sign < 0
+        )
 
     def taken(self, instrument: InstrumentId, low: float, high: float) -> Position | None:
         """A position that a price between these two takes away; None where all margins bear them."""

@@ -36,7 +36,7 @@ from promethean.domain.funding import FundingTable
 from promethean.domain.ids import InstrumentId, Names, OrderId
 from promethean.domain.instants import NS_PER_MS
 from promethean.domain.instruments import Instrument, MarketType
-from promethean.domain.intrabar import Intrabar
+from promethean.domain.intrabar import Intrabar, Range
 from promethean.domain.margin import MAINTENANCE
 from promethean.domain.market import Quote, Side
 from promethean.domain.money import Money, plain
@@ -51,8 +51,8 @@ from promethean.execution.bracket import Bracket
 
 ZERO = Decimal(0)
 NAMES = Names()
-_Reaches = Callable[[Order, float, float], float | None]
-"""The price at which an order meets a market between two prices, or None."""
+_Reaches = Callable[[Order, Range], float | None]
+"""The price at which an order meets a market that opens and then goes so far, or None."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -332,13 +332,13 @@ class PaperVenue:
 
         Before every order those positions go whose margin the opening price has used up.
         """
-        last_ns = candle.close_time_ns - 1
-        yield from self._liquidate(candle, candle.open, candle.open, candle.open_time_ns)
-        while (hit := self._first(candle, candle.open, candle.open, last_ns, self._open_price)) is not None:
+        at_open = Range(candle.close_time_ns - 1, candle.open, candle.open, candle.open)
+        yield from self._liquidate(candle, at_open, candle.open_time_ns)
+        while (hit := self._first(candle, at_open, self._open_price)) is not None:
             resting, price, maker = hit
             at_ns = max(candle.open_time_ns, resting.arrives_at_ns)
             yield self._fill(resting, price, maker and resting.arrives_at_ns <= candle.open_time_ns, candle, at_ns)
-            yield from self._liquidate(candle, candle.open, candle.open, at_ns)
+            yield from self._liquidate(candle, at_open, at_ns)
 
     def _in_range(self, candle: Candle) -> Iterator[VenueReport]:
         """What the candle reached after its open, booked at its last nanosecond, or in that of a finer range.
@@ -346,21 +346,23 @@ class PaperVenue:
         Finer data tell in which order; where there are none, or in one of their ranges, stops come first, then limits.
         A margin that is used up before the stop is reached takes the position away.
         """
-        for at_ns, low, high in self._ranges(candle):
+        for part in self._ranges(candle):
             for reached in (self._stop_reached, self._limit_reached):
-                while (hit := self._first(candle, low, high, at_ns, reached)) is not None:
+                while (hit := self._first(candle, part, reached)) is not None:
                     resting, price, maker = hit
-                    yield self._fill(resting, price, maker, candle, at_ns)
-                yield from self._liquidate(candle, low, high, at_ns)
+                    yield self._fill(resting, price, maker, candle, part.at_ns)
+                yield from self._liquidate(candle, part, part.at_ns)
 
-    def _ranges(self, candle: Candle) -> Sequence[tuple[int, float, float]]:
-        """Instant, low and high of each range of the candle, in their order."""
+    def _ranges(self, candle: Candle) -> Sequence[Range]:
+        """The ranges of the candle, in their order."""
         start_ns, end_ns, low, high = candle.open_time_ns, candle.close_time_ns, candle.low, candle.high
-        finer = self._terms.intrabar.ranges(start_ns, end_ns, low, high) if self._terms.intrabar is not None else ()
-        return finer or ((end_ns - 1, low, high),)
+        finer = self._terms.intrabar
+        parts = finer.ranges(start_ns, end_ns, low, high, candle.volume) if finer is not None else ()
+        return parts or (Range(end_ns - 1, candle.open, low, high),)
 
-    def _liquidate(self, candle: Candle, low: float, high: float, at_ns: int) -> Iterator[VenueReport]:
-        """Take away whose margin does not bear a price of the candle between these two, where something trades."""
+    def _liquidate(self, candle: Candle, part: Range, at_ns: int) -> Iterator[VenueReport]:
+        """Take away whose margin does not bear a price of this part of the candle, where something trades."""
+        low, high = part.low, part.high
         if (low > self._holdings.below and high < self._holdings.above) or not candle.volume:
             return
         while (position := self._holdings.taken(candle.instrument, low, high)) is not None:
@@ -381,29 +383,26 @@ class PaperVenue:
         self._log[order.id] = [report]
         yield report
 
-    def _first(
-        self, candle: Candle, low: float, high: float, at_ns: int, price_of: _Reaches
-    ) -> tuple[Resting, float, bool] | None:
-        """The first order that this pass fills, with its price before slippage and whether it made liquidity.
+    def _first(self, candle: Candle, part: Range, price_of: _Reaches) -> tuple[Resting, float, bool] | None:
+        """The first order that a part of a candle fills, with its price before slippage and whether it made liquidity.
 
-        low, high: between which prices of the candle it passes, and at_ns: when that is booked.
         Stops go before all others: one that has moved beyond the price and a target below it may meet the same open.
         """
         for resting in sorted(self._book.values(), key=stops_first):
             intent = resting.order.intent
             # A range is booked at its last nanosecond, so what arrives then may be an answer to it.
-            if intent.instrument != candle.instrument or resting.arrives_at_ns >= at_ns:
+            if intent.instrument != candle.instrument or resting.arrives_at_ns >= part.at_ns:
                 continue
             if resting.filled_at_ns >= candle.open_time_ns:
                 continue  # an order takes its share of a candle's volume once
-            price = price_of(resting.order, low, high)
+            price = price_of(resting.order, part)
             if price is not None and self._available(resting, candle) > 0:
                 return resting, price, intent.type is OrderType.LIMIT
         return None
 
-    def _open_price(self, order: Order, price: float, _: float) -> float | None:
+    def _open_price(self, order: Order, part: Range) -> float | None:
         """The opening price where the order meets it, or None."""
-        intent = order.intent
+        intent, price = order.intent, part.open
         match intent.type:
             case OrderType.MARKET:
                 return price
@@ -412,16 +411,19 @@ class PaperVenue:
             case _:
                 return price if is_triggered(order, price, price) else None
 
-    def _stop_reached(self, order: Order, low: float, high: float) -> float | None:
-        price = stop_reached(order, low, high)
-        return None if price is None or self._holdings.is_behind(order.intent, low, high) else price
+    def _stop_reached(self, order: Order, part: Range) -> float | None:
+        """A stop is met at its price, or where the market opened beyond it."""
+        price = stop_reached(order, part.low, part.high)
+        if price is None or self._holdings.is_behind(order.intent, part):
+            return None
+        return part.open if is_triggered(order, part.open, part.open) else price
 
-    def _limit_reached(self, order: Order, low: float, high: float) -> float | None:
+    def _limit_reached(self, order: Order, part: Range) -> float | None:
         intent = order.intent
         if intent.type is not OrderType.LIMIT:
             return None
         price = float(intent.limit_price or 0)
-        reached = low if intent.side is Side.BUY else high
+        reached = part.low if intent.side is Side.BUY else part.high
         return price if self._went_through(intent.side, price, reached) else None
 
     def _went_through(self, side: Side, limit: float, price: float) -> bool:
