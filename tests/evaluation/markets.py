@@ -102,10 +102,12 @@ def margins() -> st.SearchStrategy[Margin]:
 
 
 @st.composite
-def cases(draw: st.DrawFn, candles: int = 120) -> tuple[Seat, Scripted, PaperTerms, CandleSeries, Decimal]:
+def cases(
+    draw: st.DrawFn, candles: int = 120, futures: bool | None = None
+) -> tuple[Seat, Scripted, PaperTerms, CandleSeries, Decimal]:
     """A market, a strategy that says random things, its exits, its sizes and what it pays."""
     tick, lot = draw(st.sampled_from([("0.01", "0.001"), ("0.5", "0.01"), ("0.00000001", "0.00000001"), ("0.1", "1")]))
-    futures = draw(st.booleans())
+    futures = draw(st.booleans()) if futures is None else futures
     instrument = market(tick, lot, futures=futures, notional_min=draw(st.sampled_from(["0", "5", "150"])))
     series = draw(paths(max(float(tick), 0.01), candles))
     seed = draw(st.integers(0, 2**32 - 1))
@@ -122,7 +124,7 @@ def cases(draw: st.DrawFn, candles: int = 120) -> tuple[Seat, Scripted, PaperTer
                 Sizing(D("0.1")),
                 Sizing(D("0.9"), None, D("5")),
                 Sizing(None, D(160)),
-                Sizing(D("2.5")),
+                Sizing(D("2.9")),
             ]
         )
     )
@@ -169,7 +171,7 @@ def fundings(draw: st.DrawFn, instrument: Instrument, series: CandleSeries) -> F
     random = np.random.default_rng(draw(st.integers(0, 2**32 - 1)))
     last_ns = int(series.open_time_ns[-1]) + 5 * MINUTE_NS
     at_ns = np.arange(START_NS - MINUTE_NS, last_ns, step_s * 10**9, dtype=np.int64)
-    rates = np.round(random.normal(0, draw(st.sampled_from([0.0001, 0.003])), len(at_ns)), 8)
+    rates = np.round(random.normal(0, draw(st.sampled_from([0.0001, 0.003, 0.03])), len(at_ns)), 8)
     return FundingTable.at_candles(instrument.id, at_ns, rates, series)
 
 

@@ -198,7 +198,8 @@ def test_a_candle_too_thin_to_fill_an_order_whole_is_left_to_the_engine() -> Non
         strategy, Frame(candles, "1m"), lambda: desk(seat, strategy, candles), how, D(10_000),
         rules=rules(seat, how, D(10_000)),
     )  # fmt: skip
-    assert result.stepped == "a candle too thin to fill an order whole"
+    assert result.stepped is not None
+    assert result.stepped.startswith("a candle too thin to fill an order whole")
     assert result.books.trades
 
 

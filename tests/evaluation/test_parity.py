@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections import Counter
 from typing import Any
 
+import msgspec
 import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 from tests.evaluation.markets import MINUTE_NS, START_NS, D, Scripted, cases, compiled_books, desk, market, rules
 
 from promethean.domain.candles import CandleSeries
+from promethean.domain.margin import Margin
 from promethean.domain.orders import OrderType, Protection
 from promethean.domain.sizing import Sizing
 from promethean.engine.decide import Aggregation
@@ -74,6 +78,24 @@ def test_the_money_of_the_compiled_loop_is_that_of_the_books_within_a_cent(case:
     assert found.fills[:, 4] == pytest.approx(fills[:count], abs=0.01)
     if not found.held:
         assert found.cash == pytest.approx(float(books.cash), abs=0.01)
+
+
+@settings(max_examples=300, suppress_health_check=[HealthCheck.too_slow], deadline=None)
+@given(cases(futures=True), st.sampled_from([("50", "47"), ("50", "40"), ("3", "2.9"), ("1", "0.97")]))
+def test_an_account_whose_cash_funding_uses_up_comes_to_the_same_trades(case: Any, lent: tuple[str, str]) -> None:
+    """Nearly all of the cash is margin: funding and fees are taken from it, and the liquidation comes nearer."""
+    seat, strategy, terms, series, cash = case
+    margin = Margin(D(lent[0]), D("0.004"))
+    seat = msgspec.structs.replace(seat, sizing=Sizing(D(lent[1])), margin=margin)
+    terms = dataclasses.replace(terms, maintenance=margin.maintenance)
+    compiled = compiled_books(rules(seat, terms, cash), strategy.said, series)
+    if compiled is None:
+        return
+    steps = SteppedBacktest(desk(seat, strategy, series), terms, series, cash)
+    stepped = steps.run()
+    assert compiled.parts == stepped.parts
+    assert (compiled.cash, compiled.funding) == (stepped.cash, stepped.funding)
+    assert steps.venue.cash == steps.state.account.cash
 
 
 def test_a_loss_of_the_day_that_recovers_still_trips_the_breaker() -> None:

@@ -5,12 +5,14 @@ from __future__ import annotations
 from dataclasses import replace
 from decimal import Decimal
 
+import numpy as np
 import pytest
 from msgspec.structs import replace as with_changes
 from tests.engine.builders import MINUTE_NS, PERP, T0, candle, drive, order, quote
 
 from promethean.domain.candles import Candle
-from promethean.domain.events import CandleClosed, OrderAdopted, OrderFilled, OrderRejected, VenueReport
+from promethean.domain.events import CandleClosed, FundingPaid, OrderAdopted, OrderFilled, OrderRejected, VenueReport
+from promethean.domain.funding import FundingTable
 from promethean.domain.market import Side
 from promethean.domain.orders import Order, OrderRole, OrderType
 from promethean.domain.positions import Position
@@ -155,3 +157,31 @@ def test_the_maintenance_margin_is_a_term_of_the_venue() -> None:
     see(paper, 0, 100)
     assert see(paper, 1, 94.01) == []
     assert taken(see(paper, 2, 94)) == D(90)
+
+
+def funded(rate: float) -> PaperTerms:
+    """Funding at the open of minute 1, at a mark of 100."""
+    at_ns = np.array([T0 + MINUTE_NS], np.int64)
+    return replace(TERMS, funding=FundingTable(PERP.id, at_ns, at_ns, np.array([rate]), np.array([100.0])))
+
+
+@pytest.mark.parametrize(("cash", "lowest", "lost_at"), [("120", "90.50", "90"), ("105", "92.00", "91.5")])
+def test_funding_that_cash_does_not_hold_is_taken_from_the_margin(cash: str, lowest: str, lost_at: str) -> None:
+    paper = venue(cash, funded(0.02))  # 20 for ten units, of 20 or 5 that are free beside the margin of 100
+    drive(paper.submit(entry(Side.BUY, "10")))
+    see(paper, 0, 100)
+    (paid,) = see(paper, 1, 100)
+    assert isinstance(paid, FundingPaid)
+    assert see(paper, 2, 100, 100, float(lowest) + 0.01, 100) == []
+    assert taken(see(paper, 3, 100, 100, float(lowest), 100)) == D(lost_at)
+    assert paper.cash == 0, "nothing is left, and nothing is owed"
+
+
+def test_funding_beyond_everything_takes_the_position_away_at_once() -> None:
+    paper = venue("105", funded(0.2))
+    drive(paper.submit(entry(Side.BUY, "10")))
+    see(paper, 0, 100)
+    paid, *rest = see(paper, 1, 100)
+    assert isinstance(paid, FundingPaid)
+    assert taken(rest) == D("109.5")
+    assert paper.cash == 0

@@ -56,6 +56,7 @@ from promethean.evaluation._search import (
     next_entry,
     next_exit,
     next_payment,
+    next_short,
 )
 from promethean.evaluation.rules import (
     BREAKEVEN,
@@ -76,16 +77,19 @@ from promethean.strategies.conditions._kernels import holds
 from promethean.strategies.held import bars_held, gain_pct
 
 WHOLE = 1e6  # a largest share of a candle's volume from which on every order is filled whole
-FOUND, TOO_MANY, TOO_THIN = 0, 1, 2
-"""How a path ended: whole; more fills than there was room for; a candle too thin to fill an order whole."""
+FOUND, TOO_MANY, TOO_THIN, RUINED = 0, 1, 2, 3
+"""How a path ended: whole; more fills than there was room for; a candle too thin to fill an order whole; before an
+entry of an account that has next to nothing left, whose cash a float no longer tells to the lot."""
+NEXT_TO_NOTHING = 1e-4  # of the cash at the start
 
 # What the loop carries from candle to candle: places in two small arrays.  Helpers get these and single numbers: every
 # array that a call hands over costs as much as a candle.
 
-CASH, HELD, COST, STOP_AT, ENTERED_AT, STARTED_AT, BEFORE, PEAK, TARGET_AT, TAKEN_AT = range(10)
+CASH, HELD, COST, STOP_AT, ENTERED_AT, STARTED_AT, BEFORE, PEAK, TARGET_AT, TAKEN_AT, SHORT = range(11)
 """Floats: cash, lots held, what they cost, price of the stop, of the entry, of the first stop, cash before the entry,
 the best price that the stop has followed, the price of the nearest target that is left, signed by the side, the price
-at which the position is liquidated.  Cash is as if all of the cost had been paid from it."""
+at which the position is liquidated, what was taken from the margin of each base unit for want of cash.
+Cash is as if all of the cost had been paid from it."""
 COUNT, WAY, STOPPED_BY, OPENED, TIERS, DONE, LEAVING, REVERSES, DECIDED, STOPPED_NS, UNKNOWN, PART = range(12)
 """Integers: fills, side held, what put the stop there, candle of the entry, tiers, whether one is done, why it is left
 at the next open or 0, whether the other side follows, candle of the decision, when a stop closed last,
@@ -153,7 +157,7 @@ def _leave(
     """Close some lots where the order met the market; False where the candle is too thin to fill it whole."""
     way, quantity = places[WAY], lots * rules[LOT]
     if what & ~IN_RANGE == LIQUIDATION:
-        price, fee = lost(account[ENTERED_AT], way, rules[MARGIN], rules), 0.0
+        price, fee = lost(account[ENTERED_AT], way, rules[MARGIN], account[SHORT], rules), 0.0
     elif rules[PARTICIPATION] < WHOLE and quantity > rules[PARTICIPATION] * traded:
         return False
     elif what & ~IN_RANGE == TARGET:
@@ -167,6 +171,16 @@ def _leave(
     account[HELD] -= lots
     _record(what, number, met, i, fills, account, places)
     return True
+
+
+@inlined
+def _bear(rules: FloatArray, account: FloatArray, places: IntArray) -> None:
+    """Note where the margin of what is held is used up; what cash lacks is taken from it."""
+    if rules[BEARS] <= 0.0 or account[HELD] <= 0.0:
+        return
+    free, way = account[CASH] + account[COST] * (1.0 - rules[MARGIN]), places[WAY]
+    account[SHORT] = max(0.0, -free) / (account[HELD] * rules[LOT])
+    account[TAKEN_AT] = lost(account[ENTERED_AT], way, rules[BEARS], account[SHORT], rules)
 
 
 @inlined
@@ -202,6 +216,7 @@ def _meet(
             return False
         exits[1, k] = 0.0
         _find_target(exits, account, places)
+        _bear(rules, account, places)
         places[DONE] = 1
         if account[HELD] <= 0.0:
             return True
@@ -360,8 +375,8 @@ def _open(
     _record(ENTRY + REVERSAL * reverses, way * (i - places[DECIDED]), opened, i, fills, account, places)
     account[STARTED_AT] = first_stop(entry, way, own_stop, rules)
     account[STOP_AT], places[STOPPED_BY], account[PEAK] = account[STARTED_AT], STOP, 0.0
-    # At a spot market nobody takes anything away.
-    account[TAKEN_AT] = lost(entry, way, rules[BEARS], rules) if rules[BEARS] > 0.0 else -np.inf * way
+    account[TAKEN_AT] = -np.inf * way  # at a spot market nobody takes anything away
+    _bear(rules, account, places)
     places[OPENED], places[DONE], places[LEAVING] = i, 0, 0
     return entry
 
@@ -410,6 +425,8 @@ def trade_path(
             places[WAY], places[DECIDED] = int(side[i]), i
             i += 1
         places[REVERSES] = 0
+        if account[CASH] < NEXT_TO_NOTHING * rules[0]:
+            return RUINED, places[COUNT], account[CASH], 0.0, 0.0
         way, decided = places[WAY], places[DECIDED]
         own_stop = stops[decided] if len(stops) else np.nan
         sized = close[i - 1] if reverses else close[decided]
@@ -453,6 +470,9 @@ def trade_path(
                     worst = max(worst, even) if way > 0 else min(worst, even)
                     if funded:
                         end = next_payment(owed, i, end)
+                if funded and rules[BEARS] > 0.0:
+                    free = account[CASH] + account[COST] * (1.0 - rules[MARGIN])
+                    end = next_short(owed, i, end, owed[paid_at], account[HELD] * rules[LOT] * way, free)
                 if way > 0:
                     i = next_exit(low, high, lows, highs, side, leave, i, end, worst, best, way)
                 else:
@@ -462,6 +482,7 @@ def trade_path(
             if funded:
                 account[CASH] -= account[HELD] * rules[LOT] * way * (owed[i] - owed[paid_at])
                 paid_at = i
+                _bear(rules, account, places)
             worst, best = (low[i], high[i]) if way > 0 else (high[i], low[i])
             is_reached = (worst - _nearest_loss(account, places)) * way <= 0.0 or best * way >= account[TARGET_AT]
             if (is_reached or places[LEAVING]) and (heard or volume[i] > 0.0):
@@ -512,5 +533,5 @@ def trade_path(
 
 def room_to_work(targets: int, brought: int) -> tuple[FloatArray, IntArray, FloatArray, FloatArray]:
     """Account, places, parts and exits for `trade_path`, for so many tiers of the file and of a signal."""
-    account, places = np.zeros(TAKEN_AT + 1), np.zeros(TOO_LARGE + 1, np.int64)
+    account, places = np.zeros(SHORT + 1), np.zeros(TOO_LARGE + 1, np.int64)
     return account, places, np.zeros(brought), np.zeros((2, max(targets, brought)))

@@ -80,10 +80,13 @@ def towards(price: float, way: int, rules: FloatArray) -> float:
 
 
 @inlined
-def lost(entry: float, way: int, share: float, rules: FloatArray) -> float:
-    """The price at which a position has lost this share of its cost, on the tick grid, rounded towards the entry."""
+def lost(entry: float, way: int, share: float, short: float, rules: FloatArray) -> float:
+    """The price at which a position has lost this share of its cost, on the tick grid, rounded towards the entry.
+
+    short: what was taken from the margin of each base unit already.
+    """
     tick = float(rules[TICK]) / float(rules[TICK_SCALE])
-    return max(towards(entry * (1.0 - share * way), way, rules), tick)
+    return max(towards(entry * (1.0 - share * way) + short * way, way, rules), tick)
 
 
 @inlined

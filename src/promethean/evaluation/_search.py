@@ -86,3 +86,16 @@ def next_payment(owed: FloatArray, start: int, end: int) -> int:
     while i < end and owed[i] == owed[i - 1]:
         i += 1
     return i
+
+
+@inlined
+def next_short(owed: FloatArray, start: int, end: int, paid: float, quantity: float, free: float) -> int:
+    """The next candle, from `start` on, before which funding takes more than what is free; `end` when there is none.
+
+    paid:     of `owed`, what has been paid.  quantity: held, base units, signed.
+    free:     cash, quote units; where there is none, every payment counts.
+    """
+    i = start
+    while i < end and (owed[i] - paid) * quantity <= free and (free >= 0.0 or owed[i] == owed[i - 1]):
+        i += 1
+    return i

@@ -65,7 +65,7 @@ def backtest(
             books = keep_books(rules, said, frame.candles, found.fills)
             equity = equity_curve(float(cash), books, frame.candles.close)
             return Backtest(books, equity, None, said.unknown + found.unknown, found.refused)
-        reason = "a candle too thin to fill an order whole"
+        reason = "a candle too thin to fill an order whole, or an account that has next to nothing left"
     stepped = SteppedBacktest(desk(), terms, frame.candles, cash)
     books = stepped.run()
     equity = equity_curve(float(cash), books, frame.candles.close)
@@ -110,14 +110,30 @@ class Seen(Struct, frozen=True):
 
 
 def find_path(
-    rules: Rules, said: Said, candles: CandleSeries, seen: Seen | None = None, fills: FloatArray | None = None
+    rules: Rules,
+    said: Said,
+    candles: CandleSeries,
+    seen: Seen | None = None,
+    fills: FloatArray | None = None,
+    *,
+    to_ruin: bool = False,
 ) -> Path | None:
-    """Where one account fills; None where a candle is too thin to fill an order whole.
+    """Where one account fills; None where a candle is too thin for an order, or next to nothing is left of the account.
 
     seen:  what is known of the candles; None: look.
+    to_ruin: whether a path is told up to where next to nothing is left.
     fills: room for fills, float64, shape (room, FILL), that the answer may be written into; None: make some.
     """
-    from promethean.evaluation._kernels import COOLED, REFUSALS, TOO_MANY, TOO_THIN, UNKNOWN, room_to_work, trade_path
+    from promethean.evaluation._kernels import (
+        COOLED,
+        REFUSALS,
+        RUINED,
+        TOO_MANY,
+        TOO_THIN,
+        UNKNOWN,
+        room_to_work,
+        trade_path,
+    )
 
     targets, shares = rules.targets()
     seen = seen or Seen.of(candles)
@@ -138,7 +154,7 @@ def find_path(
             seen.lows, seen.highs, said.side, said.leave, stops, fixed, owed,
             within, finer.at_ns, finer.open, finer.low, finer.high, numbers, targets, shares, *program, *work, fills,
         )  # fmt: skip
-        if status == TOO_THIN:
+        if status == TOO_THIN or (status == RUINED and not to_ruin):
             return None
         if status != TOO_MANY:
             counts = dict(zip(REFUSALS, work[1][COOLED:].tolist(), strict=True))

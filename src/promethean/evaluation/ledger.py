@@ -242,8 +242,9 @@ def keep_books(rules: Rules, said: Said, candles: CandleSeries, fills: FloatArra
             quantity, exact, rate = sizes[number], instrument.price_from_float(met), terms.fee_maker
         elif what == LIQUIDATION:
             assert seat.margin is not None, "only a margin is used up"
-            exact = seat.margin.bankruptcy_price(position.entry_price, side.opposite, instrument)
             quantity, rate = abs(position.quantity), ZERO
+            short = max(ZERO, -books.cash) / quantity
+            exact = seat.margin.bankruptcy_price(position.entry_price, side.opposite, instrument, short)
         else:
             quantity, rate = abs(position.quantity), terms.fee_taker
             exact = taken_price(met, side, quantity, volume, books.slippage_bps, instrument)

@@ -125,7 +125,7 @@ def _leaving(said: Said) -> FlagArray:
 
 def _entries(rules: Rules, said: Said, frame: Frame) -> Entries:
     """The entries that the rules make of what is said."""
-    found = find_path(rules, said, frame.candles)
+    found = find_path(rules, said, frame.candles, to_ruin=True)
     assert found is not None, "every order is filled whole"
     filled, kind = found.fills[:, 0].astype(np.int64), found.fills[:, 1].astype(np.int64)
     entered = np.flatnonzero(kind & ~REVERSAL == ENTRY)

@@ -97,7 +97,7 @@ def sweep(
     # One room for the fills of all: made anew each time, it would cost as much as a few hundred of them.
     seen, fills = Seen.of(frame.candles), np.empty((ROOM, FILL))
     for number, (parameters, strategy, rules) in enumerate(variants, 1):
-        found = find_path(rules, strategy.say(frame), frame.candles, seen, fills)
+        found = find_path(rules, strategy.say(frame), frame.candles, seen, fills, to_ruin=True)
         if found is None:
             raise ConfigError(
                 f"with {_told(parameters)} an order is larger than participation_max of its candle; a sweep fills "

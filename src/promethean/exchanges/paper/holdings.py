@@ -15,7 +15,7 @@ from promethean.domain.intrabar import Range
 from promethean.domain.margin import Margin
 from promethean.domain.market import Side
 from promethean.domain.orders import Intent, Order, OrderRole, OrderStatus, OrderType
-from promethean.domain.positions import Booking, Fill, Position
+from promethean.domain.positions import Fill, Position
 from promethean.exchanges.paper.pricing import funding_of
 
 ZERO = Decimal(0)
@@ -23,24 +23,27 @@ Slot = tuple[StrategyId, InstrumentId]
 
 
 class Holdings:
-    """The positions of one account, strategy by strategy.
+    """The cash and the positions of one account, strategy by strategy.
 
     maintenance: share of the notional that has to be left of a margin.
+    cash:        quote units that tie up nothing: what was paid for longs, the notional of shorts, or the margin for
+                 them is taken out of it.  What is owed beyond it, for funding, is taken from the margins.
     below, above: prices at or beyond which a long and a short one is liquidated; the first that is reached.
     """
 
-    def __init__(self, instruments: Mapping[InstrumentId, Instrument], maintenance: Decimal) -> None:
+    def __init__(self, instruments: Mapping[InstrumentId, Instrument], maintenance: Decimal, cash: Decimal) -> None:
         self._instruments = instruments
         self._maintenance = maintenance
+        self.cash = cash
         self._positions: dict[Slot, Position] = {}
         self._taken_at: dict[Slot, Decimal] = {}
         self.below, self.above = -math.inf, math.inf
 
-    def restore(self, positions: Iterable[Position]) -> None:
-        """Go on with the open positions of an account."""
-        self._positions, self._taken_at = {}, {}
-        for position in positions:
-            self._keep((position.strategy, position.instrument), position)
+    def restore(self, positions: Iterable[Position], cash: Decimal) -> None:
+        """Go on with the cash and the open positions of an account."""
+        self.cash = cash
+        self._positions = {(position.strategy, position.instrument): position for position in positions}
+        self._watch()
 
     def net(self) -> dict[InstrumentId, Decimal]:
         """Base units of each instrument, signed: a venue nets what all strategies hold."""
@@ -53,30 +56,40 @@ class Holdings:
         """Base units of one instrument, signed."""
         return sum((held.quantity for slot, held in self._positions.items() if slot[1] == instrument), ZERO)
 
-    def book(self, intent: Intent, fill: Fill) -> Booking:
-        """One fill of a strategy's order; what it does to money."""
+    def book(self, intent: Intent, fill: Fill) -> None:
+        """One fill of a strategy's order."""
         slot = intent.strategy, fill.instrument
-        position, booking = (self._positions.get(slot) or Position.flat(intent)).apply(fill)
-        self._keep(slot, position)
-        return booking
-
-    def _keep(self, slot: Slot, position: Position) -> None:
-        self._positions.pop(slot, None)
-        is_margined = self._taken_at.pop(slot, None) is not None
+        position, booking = (self._positions.pop(slot, None) or Position.flat(intent)).apply(fill)
         if position.is_open:
             self._positions[slot] = position
-            instrument = self._instruments[slot[1]]
-            if instrument.market_type is MarketType.FUTURES:
-                margin = Margin(position.leverage, self._maintenance)
-                price = margin.liquidation_price(position.entry_price, position.side, instrument)
-                self._taken_at[slot], is_margined = price, True
-        if is_margined:
-            sides = {side: [float(self._taken_at[s]) for s in self._taken_at if self._is(s, side)] for side in Side}
-            self.below = max(sides[Side.BUY], default=-math.inf)
-            self.above = min(sides[Side.SELL], default=math.inf)
+        self.cash += booking.cash
+        self._watch()
 
-    def _is(self, slot: Slot, side: Side) -> bool:
-        return self._positions[slot].side is side
+    def _watch(self) -> None:
+        """Note at which prices margins are used up."""
+        margined = {slot: position for slot, position in self._positions.items() if self._is_margined(slot)}
+        if not margined and not self._taken_at:
+            return
+        self._taken_at = {slot: self._price_of(position) for slot, position in margined.items()}
+        sides: dict[Side, list[float]] = {side: [] for side in Side}
+        for slot, price in self._taken_at.items():
+            sides[margined[slot].side].append(float(price))
+        self.below = max(sides[Side.BUY], default=-math.inf)
+        self.above = min(sides[Side.SELL], default=math.inf)
+
+    def _price_of(self, position: Position) -> Decimal:
+        instrument, margin = self._instruments[position.instrument], Margin(position.leverage, self._maintenance)
+        return margin.liquidation_price(position.entry_price, position.side, instrument, self._short())
+
+    def _short(self) -> Decimal:
+        """What cash lacks, for each base unit that a margin bears."""
+        if self.cash >= 0:
+            return ZERO
+        borne = (abs(p.quantity) for slot, p in self._positions.items() if self._is_margined(slot))
+        return -self.cash / sum(borne, ZERO)
+
+    def _is_margined(self, slot: Slot) -> bool:
+        return self._instruments[slot[1]].market_type is MarketType.FUTURES
 
     # ------------------------------------------------------------ funding
 
@@ -95,6 +108,8 @@ class Holdings:
                     continue
                 amount = funding_of(due.mark_price, position.quantity, due.funding_rate)
                 self._positions[slot] = position.funded(amount, due.at_ns)
+                self.cash -= amount
+                self._watch()
                 yield FundingPaid(
                     at_ns=due.at_ns,
                     instrument=instrument,
@@ -148,4 +163,4 @@ class Holdings:
         )
         margin = Margin(position.leverage, self._maintenance)
         order = Order(identity, client, intent, OrderStatus.OPEN, sent_at_ns=at_ns)
-        return order, margin.bankruptcy_price(position.entry_price, position.side, instrument)
+        return order, margin.bankruptcy_price(position.entry_price, position.side, instrument, self._short())

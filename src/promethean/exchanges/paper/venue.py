@@ -104,14 +104,16 @@ class PaperVenue:
         self._instruments = instruments
         self._names = names
         self._terms = terms
-        self.cash = cash
-        """Quote units that tie up nothing: what was paid for longs, the notional of shorts, or the margin for them is
-        taken out of it."""
         self._book: dict[OrderId, Resting] = {}
         self._exits = AttachedExits(self._book, names)
-        self._holdings = Holdings(instruments, terms.maintenance)
+        self._holdings = Holdings(instruments, terms.maintenance, cash)
         self._log: dict[OrderId, list[OrderReport]] = {}
         self._seen_at_ns: dict[InstrumentId, int] = {}
+
+    @property
+    def cash(self) -> Decimal:
+        """Quote units that tie up nothing."""
+        return self._holdings.cash
 
     def restore(
         self,
@@ -128,8 +130,7 @@ class PaperVenue:
         An order whose send was claimed counts as received: the claim is the message, and it was committed.  A
         liquidation that was not done does not count: the pass that it belongs to comes to it again.
         """
-        self.cash = cash
-        self._holdings.restore(positions)
+        self._holdings.restore(positions, cash)
         self._seen_at_ns = dict(seen_at_ns)
         self._book.clear()
         orders = tuple(order for order in orders if order.intent.role is not OrderRole.LIQUIDATION)
@@ -217,9 +218,7 @@ class PaperVenue:
 
     def _funded(self, table: FundingTable, candle: Candle, quoted: bool) -> Iterator[VenueReport]:
         """Funding is paid by who holds at its instant, before anything trades then."""
-        for paid in self._holdings.pay(table, candle):
-            self.cash -= paid.amount
-            yield paid
+        yield from self._holdings.pay(table, candle)
         if self._concerns(candle):
             yield from self._through(candle, quoted)
 
@@ -377,7 +376,7 @@ class PaperVenue:
         fee, trade_id = Money(ZERO, instrument.quote), f"{order.client_order_id}-1"
         quantity = order.intent.quantity
         fill = Fill(order.id, trade_id, instrument.id, order.intent.side, price, quantity, fee, False, at_ns)
-        self.cash += self._holdings.book(order.intent, fill).cash
+        self._holdings.book(order.intent, fill)
         evidence = self._names.evidence(order.id, trade_id)
         report = OrderFilled(fill, evidence, self._exits.after(order, ZERO, fill, instrument, evidence))
         self._log[order.id] = [report]
@@ -499,7 +498,7 @@ class PaperVenue:
         resting.filled_at_ns = fill.executed_at_ns
         if resting.remaining <= 0:
             del self._book[fill.order_id]
-        self.cash += self._holdings.book(resting.order.intent, fill).cash
+        self._holdings.book(resting.order.intent, fill)
 
     def _expire(self, instrument: InstrumentId, now_ns: int) -> Iterator[VenueReport]:
         """Ends what is good till a date that has passed."""
