@@ -48,6 +48,7 @@ $(INSTALLED): requirements.lock requirements-dev.lock pyproject.toml | $(BIN)/py
 	$(UV) pip install --quiet --python $(BIN)/python --offline --no-deps --editable .
 	@echo "compiling the loops of backtests"
 	@$(BIN)/promethean bench backtest >/dev/null
+	@$(BIN)/promethean bench sweep >/dev/null
 	@touch $@
 
 install: $(INSTALLED)

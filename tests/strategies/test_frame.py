@@ -18,7 +18,7 @@ from promethean.domain.errors import ConfigError
 from promethean.domain.registry import scan
 from promethean.domain.trades import TradeSeries
 from promethean.indicators.catalogue import INDICATORS
-from promethean.strategies.frame import Frame
+from promethean.strategies.frame import Frame, Memo
 
 scan(promethean.indicators)
 MINUTE_NS = 60 * 10**9
@@ -302,3 +302,15 @@ def test_trades_beside_candles_shorter_than_a_minute_have_no_vwap() -> None:
     candles = invented(1, 30, "1s")
     with pytest.raises(ValueError, match="trades are added up by the minute, and candles of 1s are shorter"):
         Frame(candles, "1s", None, a_trade_at_each(candles, 0)).true_vwap(2.0)
+
+
+def test_a_memo_that_keeps_so_many_forgets_what_was_not_used_for_the_longest_time() -> None:
+    memo = Memo()
+    memo.keep = 2
+    memo["a"], memo["b"] = 1, 2
+    assert memo["a"] == 1
+    memo["c"] = 3
+    assert dict(memo.items()) == {"a": 1, "c": 3}
+    memo.keep = None
+    memo["d"] = 4
+    assert set(memo) == {"a", "c", "d"}

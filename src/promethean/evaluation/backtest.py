@@ -90,23 +90,32 @@ class Seen(Struct, frozen=True):
     """What the compiled loop knows of candles beforehand: a sweep looks once.
 
     heard: whether something trades in every candle.  step_ns: from each candle to the next; 0 where that differs.
-    lows, highs: extremes of blocks of them.
+    lows, highs: extremes of blocks of them.  prices: open, high, low, close.
     """
 
     heard: bool
     step_ns: int
     lows: FloatArray
     highs: FloatArray
+    prices: tuple[FloatArray, FloatArray, FloatArray, FloatArray]
 
     @classmethod
-    def of(cls, candles: CandleSeries) -> Seen:
-        """Looks through the candles."""
+    def of(cls, candles: CandleSeries, *, side_by_side: bool = False) -> Seen:
+        """Looks through the candles.
+
+        side_by_side: put the four prices of each candle beside each other, so that one comes with the others from
+        memory: worth its copy where the candles are gone through a hundred times.
+        """
         from promethean.evaluation._search import extremes
 
         steps = np.diff(candles.open_time_ns)
         is_steady = len(steps) > 0 and bool((steps == steps[0]).all())
         heard = bool((candles.volume > 0).all())
-        return cls(heard, int(steps[0]) if is_steady else 0, *extremes(candles.low, candles.high))
+        prices = (candles.open, candles.high, candles.low, candles.close)
+        if side_by_side:
+            beside = np.stack(prices, axis=1)
+            prices = (beside[:, 0], beside[:, 1], beside[:, 2], beside[:, 3])
+        return cls(heard, int(steps[0]) if is_steady else 0, *extremes(candles.low, candles.high), prices)
 
 
 def find_path(
@@ -150,7 +159,7 @@ def find_path(
     while True:
         work = room_to_work(len(targets), fixed.shape[1])
         status, count, cash, held, cost = trade_path(
-            candles.open_time_ns, candles.open, candles.high, candles.low, candles.close, candles.volume,
+            candles.open_time_ns, *seen.prices, candles.volume,
             seen.lows, seen.highs, said.side, said.leave, stops, fixed, owed,
             within, finer.at_ns, finer.open, finer.low, finer.high, numbers, targets, shares, *program, *work, fills,
         )  # fmt: skip

@@ -21,6 +21,8 @@ from promethean.strategies.frame import Frame
 VALUES_MAX, COMBINATIONS_MAX = 10_000, 1_000_000
 NOISE = 1e-14  # of the cash: what floats may leave of a trade that came out even
 
+KEPT_MIN, KEPT_BYTES = 16, 192 * 2**20  # results of indicators and conditions that a sweep keeps
+
 
 class Outcome(Struct, frozen=True):
     """What one parameter set came to, in float64: within a cent of its backtest.
@@ -95,7 +97,8 @@ def sweep(
     """
     outcomes = []
     # One room for the fills of all: made anew each time, it would cost as much as a few hundred of them.
-    seen, fills = Seen.of(frame.candles), np.empty((ROOM, FILL))
+    seen, fills = Seen.of(frame.candles, side_by_side=True), np.empty((ROOM, FILL))
+    frame.memo.keep = max(KEPT_MIN, KEPT_BYTES // (8 * max(1, len(frame))))
     for number, (parameters, strategy, rules) in enumerate(variants, 1):
         found = find_path(rules, strategy.say(frame), frame.candles, seen, fills, to_ruin=True)
         if found is None:

@@ -20,6 +20,22 @@ _MONDAY_NS = 4 * DAY_NS  # the epoch was a Thursday, and weeks begin on Mondays
 _WEEK = "1w"
 
 
+class Memo(dict[Any, Any]):
+    """What was computed, the longest unused first; of more than `keep` that goes.  keep: None: everything stays."""
+
+    keep: int | None = None
+
+    def __getitem__(self, key: Any) -> Any:
+        value = self.pop(key)
+        super().__setitem__(key, value)
+        return value
+
+    def __setitem__(self, key: Any, value: Any) -> None:
+        super().__setitem__(key, value)
+        if self.keep is not None and len(self) > self.keep:
+            del self[next(iter(self))]
+
+
 class Frame:
     """Candles with what was computed of them, computed once however many strategies ask.
 
@@ -42,7 +58,7 @@ class Frame:
         self.candles = candles
         self.timeframe = timeframe
         self.trades = trades
-        self.memo: dict[Any, Any] = {}
+        self.memo = Memo()
         self._books = books
         self._length_ns = timeframe_ns(timeframe)
 
