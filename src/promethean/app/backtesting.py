@@ -236,7 +236,7 @@ def prepare(settings: Settings, options: BacktestOptions) -> Bench:
     if file.leverage != 1 and instrument.market_type is MarketType.SPOT:
         raise ConfigError(
             f"market.leverage is {plain(file.leverage)}, and {source} is of {instrument.symbol}, a spot market, which "
-            "has none; give candles of the perpetual, or set market.leverage=1 and a size of at most 100 %"
+            "has none; give candles of the perpetual, or set market.leverage=1 and a size below 100 %"
         )
     if (beyond := _stop_beyond_margin(file, instrument, terms)) is not None:
         remarks.append(beyond)
