@@ -147,7 +147,7 @@ def test_fills_are_told_once_however_often_they_are_asked_for(at: At) -> None:
 def test_another_process_knows_our_orders_by_their_names_and_leaves_those_of_others(at: At) -> None:
     sent = at.sent(type=OrderType.LIMIT, price="90")
     at.loop.run(at.account.submit(sent))
-    at.local.venue.submit("local-key", replace_name(at, "by-hand"))
+    at.local.venue.place("local-key", replace_name(at, "by-hand"))
     again = CcxtAccount("binance", Secret("local-key"), Secret("local-secret"), [BTC],
                         base_url=at.account._base_url, now_ns=lambda: at.now_ns)  # fmt: skip
     assert list(at.loop.run(again.open_orders())) == [sent.id]

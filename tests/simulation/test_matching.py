@@ -54,7 +54,7 @@ class Floor:
         limit, stop = (D(how.pop(name)) if name in how else None for name in ("limit_price", "stop_price"))
         client = how.pop("client_id", f"c{next(self._ids)}")
         asked = Request(symbol, side, type, D(quantity), client, limit_price=limit, stop_price=stop, **how)
-        return self.venue.submit(KEY, asked)
+        return self.venue.place(KEY, asked)
 
     def refused(self, *args: Any, **how: Any) -> Code:
         before = (dict(self.account.free), dict(self.account.locked), len(self.venue.orders))

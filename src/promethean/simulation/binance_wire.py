@@ -181,11 +181,11 @@ class BinanceWire:
         now_ms = self.venue.now_ms()
         return {"timezone": "UTC", "serverTime": now_ms, "rateLimits": [], "exchangeFilters": [], "symbols": symbols}
 
-    def submit(self, account: VenueAccount, params: Params) -> dict[str, Any]:
+    def place(self, account: VenueAccount, params: Params) -> dict[str, Any]:
         """A new order, with its fills at once."""
         kind = params["type"]
         first = len(self.venue.trades)
-        order = self.venue.submit(
+        order = self.venue.place(
             account.key,
             Request(
                 params["symbol"],
@@ -346,7 +346,7 @@ def _decimal(text: str | None) -> Decimal | None:
 
 
 _SIGNED: tuple[tuple[str, str, Answer], ...] = (
-    ("POST", "/api/v3/order", BinanceWire.submit),
+    ("POST", "/api/v3/order", BinanceWire.place),
     ("DELETE", "/api/v3/order", BinanceWire.cancel),
     ("GET", "/api/v3/order", BinanceWire.query),
     ("GET", "/api/v3/openOrders", BinanceWire.open_orders),

@@ -248,7 +248,7 @@ class Matching:
 
     # ------------------------------------------------------------ commands
 
-    def submit(self, key: str, request: Request) -> VenueOrder:
+    def place(self, key: str, request: Request) -> VenueOrder:
         """Take an order.  Raises VenueRefusalError for one that breaks a rule; then nothing has happened."""
         account = self.accounts[key]
         self._check(account, request)
