@@ -12,9 +12,9 @@ from tests.engine.builders import BTC, MINUTE_NS, T0, candle, order
 from tests.exchanges.local_binance import LocalBinance, Loop
 
 from promethean.domain.errors import ConfigError, OrderOutcomeUnknownError
-from promethean.domain.events import OrderAccepted, OrderCancelled, OrderFilled, OrderRejected
+from promethean.domain.events import OrderAccepted, OrderCancelled, OrderExpired, OrderFilled, OrderRejected
 from promethean.domain.market import Side
-from promethean.domain.orders import VALIDITY_NS, Order, OrderStatus, OrderType
+from promethean.domain.orders import VALIDITY_NS, Order, OrderStatus, OrderType, TimeInForce
 from promethean.domain.secret import Secret
 from promethean.exchanges.ccxt_account import CcxtAccount
 from promethean.simulation.binance_wire import Fault
@@ -130,6 +130,22 @@ def test_a_cancel_whose_answer_is_lost_is_found_out(at: At, fault: Fault) -> Non
     assert at.loop.run(at.account.cancel(replace(sent, cancel_requested_at_ns=at.now_ns))) is None
     story = at.loop.run(at.account.lookup(sent))
     assert [type(report) for report in story] == [OrderAccepted, OrderCancelled]
+
+
+@pytest.mark.parametrize("fault", [*AFTER, Fault.LOST])
+def test_an_order_good_till_a_date_ends_even_where_the_answer_to_its_cancel_is_lost(at: At, fault: Fault) -> None:
+    made = at.sent(type=OrderType.LIMIT, price="90")
+    ends_ns = at.now_ns + MINUTE_NS
+    sent = replace(made, intent=replace(made.intent, time_in_force=TimeInForce.GTD, expires_at_ns=ends_ns))
+    at.loop.run(at.account.submit(sent))
+    at.now_ns = ends_ns
+    at.local.wire.faults.extend([None, fault])  # the fills are told, the answer to the cancel is lost
+    told: list[object] = []
+    for _ in range(3):
+        at.loop.run(at.account.poll())
+        told += at.account.advance(candle(0, 100.0))
+    assert [type(report) for report in told] == [OrderExpired]
+    assert at.loop.run(at.account.open_orders()) == ()
 
 
 def test_fills_are_told_once_however_often_they_are_asked_for(at: At) -> None:

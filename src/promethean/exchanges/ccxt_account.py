@@ -262,8 +262,13 @@ class CcxtAccount(CcxtConnection):
             ends_ns = order.intent.expires_at_ns or 0
             if now_ns < ends_ns:
                 continue
+            is_ended = await self.cancel(order) is not None
+            if not is_ended:  # filled, ended by an answer that was lost, or still open: then it is asked again
+                if identity in await self.open_orders():
+                    continue
+                is_ended = any(isinstance(told, OrderCancelled | OrderExpired) for told in await self.lookup(order))
             del self._expiring[identity]
-            if await self.cancel(order) is not None:
+            if is_ended:
                 self._pending.append(OrderExpired(ends_ns, identity, fact_id(identity, "expired")))
 
     async def _ask_fills(self) -> None:
